@@ -1,0 +1,349 @@
+/**
+ * One request and its answer, as plugins and backends see it. Nothing here knows sockets.
+ *
+ * Heads are flat arrays `[name, value, name, value, …]`: case, order and duplicates as received, values latin1.
+ * The fields that frame a message or belong to one connection (Content-Length, Transfer-Encoding, Connection and
+ * what it names, Keep-Alive, TE, Trailer, Upgrade, Expect, Proxy-*) are never in them: framing is the wire's alone.
+ */
+import { type Code, codes, WeirError } from './errors.ts'
+import type { Columns } from './payload/columns.ts'
+
+// ---------------------------------------------------------------- bodies
+
+/**
+ * Where a flow pushes to. A chunk belongs to the receiver only during the call: who keeps it copies it.
+ * After `end` or `fail` nothing more is called.
+ */
+export interface Sink {
+  /** @returns false to ask for a pause; the flow stops until `resume()` */
+  data(chunk: Buffer): boolean
+  /** The whole body has arrived. @param trailers flat, or null */
+  end(trailers: string[] | null): void
+  /** The body will never be whole. */
+  fail(error: WeirError): void
+}
+
+/** A body on its way. It pushes nothing before `start`; `start` is called once. */
+export interface Flow {
+  /** Declared length in bytes, or -1 when only the end will tell. */
+  readonly length: number
+  start(sink: Sink): void
+  pause(): void
+  resume(): void
+  /** Nobody wants the rest; idempotent. The sink is not called again. */
+  cancel(): void
+}
+
+/** `null`: no body at all. A `Buffer` is whole, owned by the exchange and may be sent more than once. */
+export type Body = Buffer | Flow | null
+
+// ---------------------------------------------------------------- answers
+
+/** Two byte streams joined after a 101; only `wire/` makes and consumes them. */
+export interface Tunnel {
+  /** Bytes that came behind the 101 head. */
+  readonly first: Buffer | null
+  join(other: unknown): void
+  cancel(): void
+}
+
+/** What a backend answers, and what a plugin replies with. */
+export class Answer {
+  status: number
+  headers: string[]
+  body: Body
+  /** Reason phrase as received; '' = the standard one. */
+  phrase = ''
+  /** Name of the backend that made it; '' when weir did. */
+  backend = ''
+  /** Set when weir itself answers an error. */
+  code: Code | null = null
+  /** Set with status 101. */
+  tunnel: Tunnel | null = null
+  /** What Content-Length would have said in a 304 or an answer to HEAD; -1 = it said nothing. */
+  statedLength = -1
+  /** Model name and version, for the log, when a model answered. */
+  model: { readonly name: string; readonly version: string } | null = null
+
+  constructor(status: number, headers: string[], body: Body) {
+    this.status = status
+    this.headers = headers
+    this.body = body
+  }
+}
+
+/** A plugin's own answer: the same thing as a backend's. */
+export type Reply = Answer
+
+/** An answer with a text or JSON body. @param body a string is sent as text/plain, anything else as JSON */
+export function reply(status: number, body: unknown, headers: readonly string[] = []): Answer {
+  const text = typeof body === 'string'
+  const type = text ? 'text/plain; charset=utf-8' : 'application/json'
+  const bytes = Buffer.from(text ? (body as string) : JSON.stringify(body))
+  return new Answer(status, ['content-type', type, ...headers], bytes)
+}
+
+/** The answer that tells of an error: `{"error","code","request_id"}`, the shape OIP, TFS and KServe clients read. */
+export function problem(error: WeirError, requestId: string): Answer {
+  const entry = codes[error.code]
+  const answer = reply(entry.status, { error: error.message, code: error.code, request_id: requestId })
+  if (error.retryAfter !== null) answer.headers.push('retry-after', String(Math.max(1, Math.ceil(error.retryAfter))))
+  answer.code = error.code
+  return answer
+}
+
+// ---------------------------------------------------------------- the network leg
+
+/** Limits of time for one leg, milliseconds; 0 = the backend's own. */
+export interface Limits {
+  readonly connect_ms: number
+  readonly response_headers_ms: number
+  readonly first_byte_ms: number
+  readonly idle_ms: number
+}
+
+const NO_LIMITS: Limits = { connect_ms: 0, response_headers_ms: 0, first_byte_ms: 0, idle_ms: 0 }
+
+/**
+ * Sends the exchange where `leg.backend` says. Returns the answer, or a promise of it that may reject with a `WeirError`;
+ * it never throws. When the leg is cancelled the promise rejects with the leg's cause and the connection is given up.
+ */
+export type Send = (x: Exchange, leg: Leg) => Answer | Promise<Answer>
+
+/** Something that answers. `send` is a property and not a method, so that a route without wrappers has `route.send === backend.send`. */
+export interface Backend {
+  readonly name: string
+  readonly kind: 'http' | 'onnx' | 'model' | 'answer' | 'builtin'
+  readonly send: Send
+}
+
+/** Told once when a leg is cancelled. */
+export interface LegWatcher {
+  legCancelled(cause: WeirError): void
+}
+
+/**
+ * The network leg of an exchange: which backend, under which limits, and the way to stop it.
+ * Legs nest (attempt in target in total). Watchers are objects, not closures: an attempt watches its own leg for free.
+ */
+export class Leg implements LegWatcher {
+  backend: Backend
+  limits: Limits
+  #cause: WeirError | null = null
+  readonly #parent: Leg | null
+  #watcher: LegWatcher | null = null
+  /** Only a leg with two or more watchers (hedges) has this. */
+  #more: Set<LegWatcher> | null = null
+
+  constructor(backend: Backend, parent: Leg | null = null) {
+    this.backend = backend
+    this.#parent = parent
+    this.limits = parent === null ? NO_LIMITS : parent.limits
+    if (parent === null) return
+    if (parent.cancelled !== null) this.#cause = parent.cancelled
+    else parent.watch(this)
+  }
+
+  /** Why this leg was stopped, or null. */
+  get cancelled(): WeirError | null {
+    return this.#cause
+  }
+
+  /** Stops this leg and every leg below it, once; later calls do nothing. */
+  cancel(cause: WeirError): void {
+    if (this.#cause !== null) return
+    this.#cause = cause
+    this.close()
+    const first = this.#watcher
+    const more = this.#more
+    this.#watcher = null
+    this.#more = null
+    if (first !== null) first.legCancelled(cause)
+    if (more !== null) for (const watcher of more) watcher.legCancelled(cause)
+  }
+
+  legCancelled(cause: WeirError): void {
+    this.cancel(cause)
+  }
+
+  /** Tells `watcher` when the leg is cancelled, at once if it already is. */
+  watch(watcher: LegWatcher): void {
+    if (this.#cause !== null) watcher.legCancelled(this.#cause)
+    else if (this.#watcher === null) this.#watcher = watcher
+    else (this.#more ??= new Set()).add(watcher)
+  }
+
+  unwatch(watcher: LegWatcher): void {
+    if (this.#watcher === watcher) this.#watcher = null
+    else this.#more?.delete(watcher)
+  }
+
+  /** A leg below this one: cancelled with it, limits inherited. Call `close()` on it when it is over. */
+  child(backend: Backend = this.backend): Leg {
+    return new Leg(backend, this)
+  }
+
+  /** The leg is over; it no longer listens to its parent. */
+  close(): void {
+    if (this.#parent !== null) this.#parent.unwatch(this)
+  }
+}
+
+// ---------------------------------------------------------------- the exchange
+
+/** Who asks. */
+export interface Caller {
+  /** Address of the peer, or of the client that a trusted proxy names. '' on a unix socket. */
+  readonly address: string
+  readonly port: number
+  readonly tls: boolean
+  /** Passes a 103 (or another 1xx but 100 and 101) on. */
+  inform(status: number, headers: string[]): void
+}
+
+/** How bodies of a route are read and written; implementations in `payload/`. */
+export interface Format {
+  readonly name: 'oip' | 'rows' | 'openai'
+  /** @throws WeirError `BAD_BODY` or `MODEL_INPUT` */
+  readRequest(body: Buffer, headers: readonly string[]): Columns
+  /** @throws WeirError `INVALID_ANSWER` */
+  readAnswer(body: Buffer, headers: readonly string[]): Columns
+  writeRequest(columns: Columns): { readonly type: string; readonly body: Buffer }
+  /** @param request what was asked: its id, requested outputs and shape (one row or many) decide how the answer looks */
+  writeAnswer(columns: Columns, request: Columns): { readonly type: string; readonly body: Buffer }
+}
+
+/** What an exchange needs to know of its route; the compiled route is in `pipeline/compile.ts`. */
+export interface RouteInfo {
+  readonly name: string
+  readonly format: Format | null
+  readonly maxBodyBytes: number
+}
+
+/** Which part of an exchange was going on; for the access log. */
+export type Phase = 'request' | 'backend' | 'response' | 'done'
+
+export class Exchange {
+  readonly method: string
+  /** Origin-form target, byte for byte as received (or `*`). */
+  target: string
+  /** Request headers, Host included, hop-by-hop fields gone. Plugins change them in place through `headers.ts`. */
+  headers: string[]
+  body: Body
+  readonly caller: Caller
+  readonly route: RouteInfo
+  /** 0 for HTTP/1.0, 1 for HTTP/1.1. */
+  readonly minor: number
+  /** Lower-case token of an Upgrade that weir forwards (`websocket`), else ''. */
+  readonly upgrade: string
+  /** Kept or made: 1–128 visible ASCII characters. */
+  readonly requestId: string
+  /** UUIDv7, always weir's own. */
+  readonly inferenceId: string
+  /** `clock.now()` when the head was complete. */
+  readonly started: number
+  /** The root leg; `leg.backend` is where the request goes unless a plugin of the `request` phase changed it. */
+  readonly leg: Leg
+  /** The answer, from the `response` phase on. */
+  answer: Answer | null = null
+  /** Values of `{name}` segments of the route's path. */
+  params: Readonly<Record<string, string>> | null = null
+  /** Name of the arm a split chose, or ''. */
+  arm = ''
+  /** Attempts against endpoints so far, all targets together. */
+  attempts = 0
+  /** `<from>;<reason>` once a fallback answered, else ''. */
+  fallback = ''
+  /** Milliseconds spent waiting for backends: from each send to its answer head, and to the end of its body. */
+  waited = 0
+  phase: Phase = 'request'
+  /** How many plugins of the route this exchange has reached; `response` and `done` hooks run for those alone. */
+  reached = 0
+  /** The first error of this exchange, whatever became of it. */
+  error: WeirError | null = null
+  /** One cell a slot; indices are given at load. `null` when the route has no slots. */
+  readonly slots: unknown[] | null
+  /** Free-form marks of plugins for the log (`rate_limit:observed`); bounded by the number of plugins. */
+  flags: string[] | null = null
+  #input: Columns | null = null
+  #output: Columns | null = null
+
+  constructor(init: ExchangeInit) {
+    this.method = init.method
+    this.target = init.target
+    this.headers = init.headers
+    this.body = init.body
+    this.caller = init.caller
+    this.route = init.route
+    this.minor = init.minor
+    this.upgrade = init.upgrade
+    this.requestId = init.requestId
+    this.inferenceId = init.inferenceId
+    this.started = init.started
+    this.leg = init.leg
+    this.slots = init.slots === 0 ? null : new Array<unknown>(init.slots).fill(undefined)
+  }
+
+  /** Path without the query, byte for byte. */
+  get path(): string {
+    const mark = this.target.indexOf('?')
+    return mark < 0 ? this.target : this.target.slice(0, mark)
+  }
+
+  /** Query without the `?`, byte for byte; '' if there is none. */
+  get query(): string {
+    const mark = this.target.indexOf('?')
+    return mark < 0 ? '' : this.target.slice(mark + 1)
+  }
+
+  /** The request as named columns, decoded once. The body must be whole (declare `requestBody`). @throws WeirError */
+  get input(): Columns {
+    return (this.#input ??= this.#format.readRequest(whole(this.body), this.headers))
+  }
+
+  /** Replaces the request's columns; the body is written again in the route's format. */
+  set input(columns: Columns) {
+    this.#input = columns
+    this.body = this.#format.writeRequest(columns).body
+  }
+
+  /** The answer as named columns, decoded once. The body must be whole (declare `responseBody`). @throws WeirError */
+  get output(): Columns {
+    return (this.#output ??= this.#format.readAnswer(whole(this.answer!.body), this.answer!.headers))
+  }
+
+  set output(columns: Columns) {
+    this.#output = columns
+    this.answer!.body = this.#format.writeAnswer(columns, this.input).body
+  }
+
+  get #format(): Format {
+    if (this.route.format === null) throw new WeirError('INTERNAL', `route "${this.route.name}" has no format`)
+    return this.route.format
+  }
+}
+
+function whole(body: Body): Buffer {
+  if (body === null) return EMPTY
+  if (Buffer.isBuffer(body)) return body
+  throw new WeirError('INTERNAL', 'the body was looked at before it was whole')
+}
+
+const EMPTY = Buffer.alloc(0)
+
+export interface ExchangeInit {
+  readonly method: string
+  readonly target: string
+  readonly headers: string[]
+  readonly body: Body
+  readonly caller: Caller
+  readonly route: RouteInfo
+  readonly minor: number
+  readonly upgrade: string
+  readonly requestId: string
+  readonly inferenceId: string
+  readonly started: number
+  readonly leg: Leg
+  /** How many slots the route has. */
+  readonly slots: number
+}

@@ -1,0 +1,55 @@
+/** Reading and changing flat header arrays `[name, value, …]`. Names compare without case; lower-case `name` is expected. */
+
+function same(a: string, lower: string): boolean {
+  return a.length === lower.length && (a === lower || a.toLowerCase() === lower)
+}
+
+/** First value of `name` (lower case), or undefined. */
+export function get(headers: readonly string[], name: string): string | undefined {
+  for (let i = 0; i < headers.length; i += 2) if (same(headers[i]!, name)) return headers[i + 1]
+  return undefined
+}
+
+/** All values of `name` (lower case), in order. */
+export function all(headers: readonly string[], name: string): string[] {
+  const found: string[] = []
+  for (let i = 0; i < headers.length; i += 2) if (same(headers[i]!, name)) found.push(headers[i + 1]!)
+  return found
+}
+
+export function has(headers: readonly string[], name: string): boolean {
+  return get(headers, name) !== undefined
+}
+
+/** Removes every field of that name, in place. @returns how many there were */
+export function remove(headers: string[], name: string): number {
+  let kept = 0
+  for (let i = 0; i < headers.length; i += 2) {
+    if (same(headers[i]!, name)) continue
+    headers[kept] = headers[i]!
+    headers[kept + 1] = headers[i + 1]!
+    kept += 2
+  }
+  const gone = (headers.length - kept) / 2
+  headers.length = kept
+  return gone
+}
+
+/** Sets the first field of that name and removes the others; appends if there was none. */
+export function set(headers: string[], name: string, value: string): void {
+  const lower = name.toLowerCase()
+  for (let i = 0; i < headers.length; i += 2) {
+    if (!same(headers[i]!, lower)) continue
+    headers[i + 1] = value
+    const rest = headers.splice(i + 2)
+    remove(rest, lower)
+    for (const part of rest) headers.push(part)
+    return
+  }
+  headers.push(name, value)
+}
+
+/** Appends a field, whatever is there. */
+export function add(headers: string[], name: string, value: string): void {
+  headers.push(name, value)
+}

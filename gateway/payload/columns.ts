@@ -1,0 +1,41 @@
+/** A body as named columns: the one view of a payload that plugins and models share, whatever format it came in. */
+
+/** The Open Inference Protocol v2 data types, BF16 included (specification/protocol/inference_rest.md, "Tensor Data Types"). */
+export type Dtype =
+  | 'BOOL'
+  | 'UINT8' | 'UINT16' | 'UINT32' | 'UINT64'
+  | 'INT8' | 'INT16' | 'INT32' | 'INT64'
+  | 'FP16' | 'BF16' | 'FP32' | 'FP64'
+  | 'BYTES'
+
+/**
+ * Values in row-major order. BOOL is a Uint8Array of 0 and 1; FP16 and BF16 are the raw bits in a Uint16Array;
+ * 64-bit integers are exact; BYTES are strings.
+ */
+export type Data =
+  | Uint8Array | Uint16Array | Uint32Array | BigUint64Array
+  | Int8Array | Int16Array | Int32Array | BigInt64Array
+  | Float32Array | Float64Array
+  | string[]
+
+export interface Column {
+  readonly name: string
+  readonly dtype: Dtype
+  /** The first dimension counts rows; [] is a scalar. The product equals `data.length`. */
+  readonly shape: readonly number[]
+  readonly data: Data
+}
+
+/** What a format knows about a request or an answer beside its columns. */
+export interface Columns {
+  readonly columns: readonly Column[]
+  /** OIP `id`; echoed when given. */
+  readonly id?: string
+  readonly parameters?: Readonly<Record<string, string | number | boolean>>
+  /** Requested output names in order; absent = all. */
+  readonly outputs?: readonly string[]
+  /** `rows`: one object was sent, so one object is answered. */
+  readonly single?: boolean
+  /** Answers: which model made it. */
+  readonly model?: { readonly name: string; readonly version: string }
+}

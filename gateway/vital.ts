@@ -1,0 +1,41 @@
+/** The metrics every gateway has; names as in the docs. Plugins declare their own in their files. */
+import type { Declarations } from './metrics.ts'
+
+/** Seconds. From 100 µs, since a proxied request takes that little, to a minute. */
+export const SECONDS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60] as const
+
+export const CODE_CLASSES = ['1xx', '2xx', '3xx', '4xx', '5xx', '499'] as const
+export const OUTCOMES = ['ok', '4xx', '5xx', 'connect', 'timeout', 'reset', 'invalid', 'aborted', 'overload', 'ejected', 'local', 'no_coverage'] as const
+
+export const exchangeMetrics = {
+  weir_requests_total: { type: 'counter', help: 'Exchanges finished, by route, final backend and status class (499: the caller left).', labels: { route: 'config', backend: 'config', code: CODE_CLASSES } },
+  weir_request_duration_seconds: { type: 'histogram', help: 'From the complete request head to the last byte of the answer, seconds.', labels: { route: 'config' }, buckets: SECONDS },
+  weir_overhead_seconds: { type: 'histogram', help: 'Duration less the time spent waiting for backends, seconds.', labels: { route: 'config' }, buckets: SECONDS },
+  weir_plugin_errors_total: { type: 'counter', help: 'Throws of plugin hooks, by route and plugin.', labels: { route: 'config', plugin: 'config' } },
+} as const satisfies Declarations
+
+export const backendMetrics = {
+  weir_attempts_total: { type: 'counter', help: 'Attempts against endpoints, by backend and outcome.', labels: { backend: 'config', outcome: OUTCOMES } },
+  weir_backend_connections: { type: 'gauge', help: 'Open connections to the backend.', labels: { backend: 'config' } },
+  weir_backend_in_flight: { type: 'gauge', help: 'Requests under way at the backend.', labels: { backend: 'config' } },
+} as const satisfies Declarations
+
+export const listenerMetrics = {
+  weir_connections: { type: 'gauge', help: 'Open connections of callers.' },
+  weir_connections_total: { type: 'counter', help: 'Connections accepted.' },
+  weir_connections_refused_total: { type: 'counter', help: 'Connections closed at once because `limits.connections` was reached.' },
+  weir_refused_requests_total: { type: 'counter', help: 'Requests refused before routing, by error code.', labels: { code: 'config' } },
+} as const satisfies Declarations
+
+export const controlMetrics = {
+  weir_config_synchronized: { type: 'gauge', help: '1 while the running configuration is the one in the file, 0 after a reload that failed.' },
+  weir_config_reloads_total: { type: 'counter', help: 'Reloads by result.', labels: { result: ['ok', 'error'] } },
+  weir_config_loaded_timestamp_seconds: { type: 'gauge', help: 'When the running configuration was loaded, Unix seconds.' },
+  weir_threads: { type: 'gauge', help: 'Data threads running.' },
+  weir_thread_restarts_total: { type: 'counter', help: 'Data threads that died and were replaced.' },
+} as const satisfies Declarations
+
+export const modelMetrics = {
+  weir_model_run_seconds: { type: 'histogram', help: 'Time of one run of the model, seconds.', labels: { model: 'config', version: 'config' }, buckets: SECONDS },
+  weir_model_failures_total: { type: 'counter', help: 'Runs or requests that failed, by reason.', labels: { model: 'config', version: 'config', reason: ['input', 'run', 'overload'] } },
+} as const satisfies Declarations
