@@ -3,9 +3,12 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    // Processes, not threads: tests start worker threads, listen on sockets and load a native library.
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 15_000,
     hookTimeout: 20_000,
+    // A focused test hides all the others.
+    allowOnly: false,
   },
 })
