@@ -1,7 +1,36 @@
 /** One loaded config, compiled, immutable. A reload swaps one reference; the old one closes when its last exchange is done. */
 import type { Config } from '../config/config.ts'
 import type { CompiledRoute } from './pipeline/route.ts'
-import type { Router } from './server/router.ts'
+import type { Condition } from './plugin.ts'
+
+/** A route that fits as far as the head tells. */
+export interface Candidate<R> {
+  readonly route: R
+  /** Values of `{name}` segments, byte for byte; null when the pattern has none. */
+  readonly params: Readonly<Record<string, string>> | null
+  /**
+   * Still to be tested, on an exchange made for this route (with its body whole if `when.body`). If it says no, ask
+   * again with `find(…, next)`.
+   */
+  readonly when: Condition | null
+  readonly next: number
+}
+
+/** No route. */
+export interface Missing {
+  readonly route: null
+  /** Value of the Allow header when the path is known and the method is not (405); null = 404. */
+  readonly allow: string | null
+}
+
+export interface Router<R> {
+  /**
+   * @param target as received; what follows `?` is ignored
+   * @param headers flat, Host included
+   * @param from position in the list to begin at: `next` of a candidate whose condition failed
+   */
+  find(method: string, target: string, headers: readonly string[], from?: number): Candidate<R> | Missing
+}
 
 export class Generation {
   readonly id: number

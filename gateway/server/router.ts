@@ -10,6 +10,7 @@
  * their first segment. Matching is one scan of the path per pattern, without regular expressions.
  */
 import type { MatchConfig } from '../../config/config.ts'
+import type { Candidate, Missing, Router } from '../generation.ts'
 import { all, get } from '../headers.ts'
 import type { Condition } from '../plugin.ts'
 
@@ -18,35 +19,6 @@ export interface RouteEntry<R> {
   /** `match.when`, compiled; null when there is none. */
   readonly when: Condition | null
   readonly route: R
-}
-
-/** A route that fits as far as the head tells. */
-export interface Candidate<R> {
-  readonly route: R
-  /** Values of `{name}` segments, byte for byte; null when the pattern has none. */
-  readonly params: Readonly<Record<string, string>> | null
-  /**
-   * Still to be tested, on an exchange made for this route (with its body whole if `when.body`). If it says no, ask
-   * again with `find(…, next)`.
-   */
-  readonly when: Condition | null
-  readonly next: number
-}
-
-/** No route. */
-export interface Missing {
-  readonly route: null
-  /** Value of the Allow header when the path is known and the method is not (405); null = 404. */
-  readonly allow: string | null
-}
-
-export interface Router<R> {
-  /**
-   * @param target as received; what follows `?` is ignored
-   * @param headers flat, Host included
-   * @param from position in the list to begin at: `next` of a candidate whose condition failed
-   */
-  find(method: string, target: string, headers: readonly string[], from?: number): Candidate<R> | Missing
 }
 
 // ---------------------------------------------------------------- patterns
