@@ -166,7 +166,7 @@ describe('the rules themselves can fail', () => {
   const judge = (rule: Rule, file: string, code: string) => rule(parse(file, code))
 
   test('up and sideways', () => {
-    expect(judge(down, 'gateway/wire/head.ts', "import { a } from '../server/router.ts'\n")).toEqual(['gateway/wire/head.ts:1 imports ../server/router.ts: imports point down, never up or sideways (gateway/wire/ is not above gateway/server/)'])
+    expect(judge(down, 'gateway/wire/head.ts', "import { a } from '../server/forward.ts'\n")).toEqual(['gateway/wire/head.ts:1 imports ../server/forward.ts: imports point down, never up or sideways (gateway/wire/ is not above gateway/server/)'])
     expect(judge(down, 'gateway/wire/head.ts', "import type { A } from '../payload/oip.ts'\n")).toHaveLength(1)
     expect(judge(down, 'gateway/server/router.ts', "import { a } from '../wire/head.ts'\n")).toEqual([])
   })
