@@ -1,14 +1,14 @@
 /**
- * What the control thread and the data threads say to each other: orders with an answer, by number and with a timeout,
- * and notes without one. Everything is plain data (structured clone); metric cells travel once, as shared memory.
+ * What the control thread and the data threads say to each other: orders with an answer, by number and with a timeout.
+ * Everything is plain data (structured clone); metric cells and shared state travel once, as shared memory.
  */
 import type { Address, BuildIssue, Config, ListenConfig } from '../../config/config.ts'
 import type { Clock, Timer } from '../clock.ts'
 import type { RegistryView } from '../metrics.ts'
 
-/** What a data thread does when told; every one answers. */
-export interface Orders {
-  /** Build a generation beside the running one. @returns problems; empty = it is ready to commit */
+/** What a data thread does when told. */
+export type DataOrders = {
+  /** Build a generation beside the running one. @returns problems; none = it is ready to commit */
   prepare(config: Config): Promise<BuildIssue[]>
   /** Make the prepared generation the running one. */
   commit(): Promise<void>
@@ -18,16 +18,23 @@ export interface Orders {
   listen(listen: readonly ListenConfig[], reusePort: boolean): Promise<Address[]>
   /** From now on answers carry `connection: close`, and idle connections are closed. */
   drain(): Promise<void>
-  /** Accept no more. Answers once nothing is in flight. */
+  /** Accept no more; answers once nothing is under way. */
   stop(): Promise<void>
   /** Close every connection now. @returns how many exchanges were cut */
   cut(): Promise<number>
-  /** What is under way. */
   load(): Promise<Load>
-  /** State of the HTTP backends, by name. */
+  /** State of the endpoints of every HTTP backend, by name. */
   backends(): Promise<Readonly<Record<string, unknown>>>
-  /** Calls an admin route of a plugin. @returns undefined inside when there is no such route */
-  plugin(call: PluginCall): Promise<{ readonly found: boolean; readonly value: unknown; readonly error: string | null }>
+  /** Calls an admin route of a plugin. */
+  plugin(call: PluginCall): Promise<PluginAnswer>
+}
+
+/** What the control thread does when a data thread asks. */
+export type ControlOrders = {
+  /** The series of this thread changed: here are all of them. */
+  registry(view: RegistryView): Promise<void>
+  /** Zeroed memory that every thread which asks by this key gets. */
+  share(key: string, bytes: number): Promise<SharedArrayBuffer>
 }
 
 export interface Load {
@@ -45,94 +52,80 @@ export interface PluginCall {
   readonly body: unknown
 }
 
-type Order = keyof Orders
-interface Ask {
-  readonly ask: Order
-  readonly id: number
-  readonly args: readonly unknown[]
-}
-interface Reply {
-  readonly reply: number
-  readonly value?: unknown
-  readonly error?: string
-}
-/** The series of a data thread changed: here is all of them. */
-interface RegistryNote {
-  readonly registry: RegistryView
-}
-type FromControl = Ask
-type FromData = Reply | RegistryNote
+export type PluginAnswer = { readonly value: unknown } | { readonly error: string }
 
-/** The part of a worker or its port that is needed here. */
+// ---------------------------------------------------------------- the link
+
+type Table = Record<string, (...args: never[]) => Promise<unknown>>
+type Message =
+  | { readonly ask: string; readonly id: number; readonly args: readonly unknown[] }
+  | { readonly reply: number; readonly value: unknown }
+  | { readonly reply: number; readonly error: string }
+
+/** The part of a worker, or of its parent's port, that is needed here. */
 export interface Port {
   postMessage(message: unknown): void
-  on(event: 'message', listener: (message: never) => void): unknown
+  on(event: 'message', listener: (message: Message) => void): unknown
 }
 
-/** An order that was not answered: the thread died, or hangs. */
-export class ThreadGone extends Error {}
+/** An order was not carried out: the other side failed, died, or did not answer in time. */
+export class LinkError extends Error {}
 
 interface Waiting {
-  readonly resolve: (value: never) => void
-  readonly reject: (error: Error) => void
+  readonly resolve: (value: unknown) => void
+  readonly reject: (error: LinkError) => void
   readonly timer: Timer
 }
 
-/** The control thread's end: one a data thread. */
-export class Remote {
+/** One end: carries out `Mine`, asks for `Theirs`. Orders begin as they arrive; none waits for the one before it. */
+export class Link<Mine extends Table, Theirs extends Table> {
   readonly #port: Port
   readonly #clock: Clock
+  readonly #mine: Mine
   readonly #waiting = new Map<number, Waiting>()
   #next = 1
-  #gone: ThreadGone | null = null
+  #gone: string | null = null
 
-  constructor(port: Port, clock: Clock, registry: (view: RegistryView) => void) {
+  constructor(port: Port, clock: Clock, mine: Mine) {
     this.#port = port
     this.#clock = clock
-    port.on('message', (message: FromData) => ('registry' in message ? registry(message.registry) : 'reply' in message ? this.#settle(message) : undefined))
+    this.#mine = mine
+    port.on('message', (message) => ('ask' in message ? this.#carryOut(message) : this.#settle(message)))
   }
 
-  /** @throws ThreadGone when the thread dies or does not answer in `timeout_ms` */
-  ask<K extends Order>(order: K, args: Parameters<Orders[K]>, timeout_ms: number): ReturnType<Orders[K]> {
-    const { promise, resolve, reject } = Promise.withResolvers<never>()
-    if (this.#gone !== null) reject(this.#gone)
+  /** @throws LinkError when the other side fails, is gone, or does not answer in `timeout_ms` */
+  ask<K extends keyof Theirs & string>(order: K, args: Parameters<Theirs[K]>, timeout_ms: number): ReturnType<Theirs[K]> {
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>()
+    if (this.#gone !== null) reject(new LinkError(this.#gone))
     else {
       const id = this.#next++
       const late = (): void => this.#settle({ reply: id, error: `no answer to "${order}" within ${timeout_ms} ms` })
       this.#waiting.set(id, { resolve, reject, timer: this.#clock.after(timeout_ms, late) })
-      this.#port.postMessage({ ask: order, id, args } satisfies FromControl)
+      this.#port.postMessage({ ask: order, id, args } satisfies Message)
     }
-    return promise as unknown as ReturnType<Orders[K]>
+    return promise as ReturnType<Theirs[K]>
   }
 
-  /** Whoever waits for an answer gets this instead. */
+  /** The other side is dead: whoever waits, or asks later, gets this instead of an answer. */
   gone(why: string): void {
-    this.#gone = new ThreadGone(why)
+    this.#gone = why
     for (const id of [...this.#waiting.keys()]) this.#settle({ reply: id, error: why })
   }
 
-  #settle(reply: Reply): void {
-    const waiting = this.#waiting.get(reply.reply)
-    if (waiting === undefined) return
-    this.#waiting.delete(reply.reply)
-    waiting.timer.cancel()
-    if (reply.error === undefined) waiting.resolve(reply.value as never)
-    else waiting.reject(new ThreadGone(reply.error))
-  }
-}
-
-/** The data thread's end: answers orders in the order of their arrival, without waiting for one before the next. */
-export function serveOrders(port: Port, orders: Orders): void {
-  port.on('message', (message: FromControl) => {
-    const run = orders[message.ask] as (...args: readonly unknown[]) => Promise<unknown>
-    const answer = (reply: FromData): void => port.postMessage(reply)
-    run(...message.args).then(
-      (value) => answer({ reply: message.id, value }),
-      (error: unknown) => answer({ reply: message.id, error: error instanceof Error ? error.message : String(error) }),
+  #carryOut({ ask, id, args }: Extract<Message, { ask: string }>): void {
+    const answer = (message: Message): void => this.#port.postMessage(message)
+    this.#mine[ask]!(...(args as never[])).then(
+      (value) => answer({ reply: id, value }),
+      (error: unknown) => answer({ reply: id, error: error instanceof Error ? error.message : String(error) }),
     )
-  })
-}
+  }
 
-export function postRegistry(port: Port, view: RegistryView): void {
-  port.postMessage({ registry: view } satisfies FromData)
+  #settle(message: Extract<Message, { reply: number }>): void {
+    const waiting = this.#waiting.get(message.reply)
+    if (waiting === undefined) return
+    this.#waiting.delete(message.reply)
+    waiting.timer.cancel()
+    if ('error' in message) waiting.reject(new LinkError(message.error))
+    else waiting.resolve(message.value)
+  }
 }
