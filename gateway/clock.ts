@@ -5,7 +5,7 @@ export interface Timer {
 }
 
 export interface Clock {
-  /** Monotonic milliseconds, fractions included. */
+  /** Monotonic milliseconds, fractions included; the same for all threads of a process. */
   now(): number
   /** Milliseconds since 1970, for what people read (logs, records, certificates); never for measuring. */
   wall(): number
@@ -25,8 +25,11 @@ class NodeTimer implements Timer {
   }
 }
 
+/** `performance.now()` counts from the start of its own thread; this is what to add for a count that threads share. */
+const ORIGIN_MS = Number(process.hrtime.bigint()) / 1e6 - performance.now()
+
 export const systemClock: Clock = {
-  now: () => performance.now(),
+  now: () => ORIGIN_MS + performance.now(),
   wall: () => Date.now(),
   after: (ms, run) => new NodeTimer(setTimeout(run, ms)),
   every: (ms, run) => new NodeTimer(setInterval(run, ms)),

@@ -129,6 +129,8 @@ export interface LegWatcher {
 export class Leg implements LegWatcher {
   backend: Backend
   limits: Limits
+  /** Somebody above holds short answers until they are whole: the attempt is not over at its head. Inherited. */
+  held: boolean
   #cause: WeirError | null = null
   readonly #parent: Leg | null
   #watcher: LegWatcher | null = null
@@ -139,6 +141,7 @@ export class Leg implements LegWatcher {
     this.backend = backend
     this.#parent = parent
     this.limits = parent === null ? NO_LIMITS : parent.limits
+    this.held = parent !== null && parent.held
     if (parent === null) return
     if (parent.cancelled !== null) this.#cause = parent.cancelled
     else parent.watch(this)
@@ -259,6 +262,8 @@ export class Exchange {
   phase: Phase = 'request'
   /** How many plugins of the route this exchange has reached; `response` and `done` hooks run for those alone. */
   reached = 0
+  /** Position of the plugin whose reply (or failure) turned the exchange round before it was sent; `response` hooks run for those before it. -1 = nobody's. */
+  turned = -1
   /** The first error of this exchange, whatever became of it. */
   error: WeirError | null = null
   /** One cell a slot; indices are given at load. `null` when the route has no slots. */

@@ -12,9 +12,11 @@ import type { Backend, Exchange, Reply, Send } from './exchange.ts'
 import type { Counter, Declarations, Handles, Histogram } from './metrics.ts'
 
 export { type Static, type TSchema, Type } from 'typebox'
-export { Answer, type Backend, type Body, Exchange, type Flow, Leg, type Limits, problem, type Reply, reply, type Send, type Sink } from './exchange.ts'
+export { Answer, type Backend, type Body, Exchange, type Flow, Leg, type LegWatcher, type Limits, problem, type Reply, reply, type Send, type Sink } from './exchange.ts'
 export { type Code, codes, type Reason, WeirError } from './errors.ts'
 export * as headers from './headers.ts'
+export { HOLD_BYTES, hold, streams } from './hold.ts'
+export type { Timer } from './clock.ts'
 export type { Counter, Declarations, Handles, Histogram }
 
 export type Verdict = Reply | undefined | void | Promise<Reply | undefined | void>
@@ -40,8 +42,14 @@ export interface Hooks {
   request?(x: Exchange): Verdict
   /** Presence ⇒ the request body is buffered up to the route's `max_body_bytes` (413 beyond). */
   requestBody?(x: Exchange): Verdict
-  /** Around the backend call; composed once, at load, in the fixed order of `Nesting`. */
-  send?(next: Send): Send
+  /**
+   * Around the backend call; composed once, at load, in the fixed order of `NESTING`. A function stands where the plugin's `nesting`
+   * says, a record has one wrapper a level. A `send` that throws, or rejects with anything but a `WeirError`, is answered by
+   * `PLUGIN_FAILED` whatever `on_error` says: what was sent by then cannot be known.
+   */
+  readonly send?: Wrap | Readonly<Partial<Record<Nesting, Wrap>>>
+  /** Declares that `request` or `requestBody` may set `x.leg.backend`; without it a route may call its one backend directly. */
+  readonly picksBackend?: true
   /** A `send` that may send a body twice: bodies up to this many bytes are made whole first (longer ones stream and cannot be sent again). */
   readonly replayBytes?: number
   /** Status and headers known; reverse order. */
@@ -57,6 +65,9 @@ export interface Hooks {
   /** The generation is gone. Runs once. */
   close?(): void | Promise<void>
 }
+
+/** Wraps a `Send` in another; runs once, at load. */
+export type Wrap = (next: Send) => Send
 
 /** Where a plugin's `send` stands, outermost first, whatever its place in the YAML. */
 export const NESTING = ['total', 'cache', 'fallback', 'hedge', 'retry', 'attempt'] as const
@@ -118,6 +129,8 @@ export interface Host<M extends Declarations = Declarations> {
   every(ms: number, run: () => void): Timer
   /** A value that survives reloads while its key is the same for this route and plugin. */
   keep<T>(key: string, make: () => T): T
+  /** Memory that all data threads see, zeroed at first; it survives reloads while its key is the same for this route and plugin. */
+  share(key: string, bytes: number): SharedArrayBuffer | Promise<SharedArrayBuffer>
   provide<T>(slot: Slot<T>): Cell<T>
   /** @throws at load when no plugin before this one provides the slot */
   use<T>(slot: Slot<T>): Cell<T>
@@ -138,7 +151,7 @@ export interface Plugin<C extends TSchema = TSchema, M extends Declarations = De
   /** Options of a working example, as in YAML. */
   readonly example: unknown
   readonly metrics?: M
-  /** Needed when `build` returns a `send`. */
+  /** Where `send` stands; needed when `build` returns one that is a function. */
   readonly nesting?: Nesting
   /** Default of `on_error`: `open` for observers, `closed` for those that decide. */
   readonly onError: 'open' | 'closed'
