@@ -39,3 +39,7 @@ export const modelMetrics = {
   weir_model_run_seconds: { type: 'histogram', help: 'Time of one run of the model, seconds.', labels: { model: 'config', version: 'config' }, buckets: SECONDS },
   weir_model_failures_total: { type: 'counter', help: 'Runs or requests that failed, by reason.', labels: { model: 'config', version: 'config', reason: ['input', 'run', 'overload'] } },
 } as const satisfies Declarations
+
+export const telemetryMetrics = {
+  weir_log_lines_dropped_total: { type: 'counter', help: 'Log lines dropped because the reader was too slow or the disk was full.', labels: { log: ['access', 'weir'] } },
+} as const satisfies Declarations
