@@ -1,0 +1,214 @@
+/** A gateway: builds generations beside the running one, swaps them, closes the old ones. One in every data thread. */
+import { isDeepStrictEqual } from 'node:util'
+import type { BackendConfig, BuildIssue, Config, HttpBackendConfig, PluginConfig, RouteConfig } from '../config/config.ts'
+import type { Backend } from './exchange.ts'
+import { Generation } from './generation.ts'
+import { type CompileDeps, compileRoute } from './pipeline/compile.ts'
+import { BuildProblem, KeepStore } from './pipeline/host.ts'
+import type { CompiledRoute } from './pipeline/route.ts'
+import type { Plugin } from './plugin.ts'
+import { compileRouter, type RouteEntry } from './server/router.ts'
+import { answerBackend } from './upstream/answer.ts'
+
+/** A backend with something to close. */
+export interface ClosableBackend extends Backend {
+  close(): void
+}
+
+/** Backends and endpoints of the models inside, for one generation. */
+export interface ModelPart {
+  /** By name: the `onnx` and `model` backends of the config. */
+  readonly backends: ReadonlyMap<string, Backend>
+  /** The built-in endpoints; they come after the routes of the file. */
+  readonly routes: readonly RouteEntry<CompiledRoute>[]
+  close(): void | Promise<void>
+}
+
+export interface GatewayDeps extends Omit<CompileDeps, 'backends' | 'keep'> {
+  httpBackend(config: HttpBackendConfig): ClosableBackend
+  /** The code of a plugin: built in by name, or a file of the user's. */
+  plugin(config: PluginConfig): Plugin | Promise<Plugin>
+  /** Called only for a config that has models. @throws BuildProblem[] */
+  models(config: Config): Promise<ModelPart | BuildIssue[]>
+  /** From here on exchanges begin on this generation. */
+  use(generation: Generation): void
+}
+
+export class Gateway {
+  readonly #deps: GatewayDeps
+  readonly #keep = new KeepStore()
+  readonly #shelf: Shelf
+  #current: Generation | null = null
+  #next = 1
+
+  constructor(deps: GatewayDeps) {
+    this.#deps = deps
+    this.#shelf = new Shelf((config) => deps.httpBackend(config))
+  }
+
+  get current(): Generation | null {
+    return this.#current
+  }
+
+  /** The HTTP backends of every generation that is still open. */
+  get httpBackends(): ClosableBackend[] {
+    return this.#shelf.all()
+  }
+
+  /** A generation ready to be swapped in or discarded, or every problem there is. One at a time. */
+  async prepare(config: Config): Promise<Generation | BuildIssue[]> {
+    this.#keep.begin()
+    const draft = new Draft(config, this.#deps, this.#keep, this.#shelf)
+    const issues = await draft.build()
+    if (issues.length === 0) return new Generation(this.#next++, config, compileRouter(draft.entries()), () => draft.close())
+    this.#keep.abandon()
+    await draft.close()
+    return issues
+  }
+
+  /** The old generation closes when its last exchange is done. */
+  swap(generation: Generation): void {
+    const old = this.#current
+    this.#current = generation
+    this.#deps.use(generation)
+    this.#keep.commit()
+    old?.retire()
+  }
+
+  async discard(generation: Generation): Promise<void> {
+    this.#keep.abandon()
+    await generation.close()
+  }
+
+  /** Whatever is still in flight. */
+  async close(): Promise<void> {
+    await this.#current?.close()
+  }
+}
+
+// ---------------------------------------------------------------- one generation on its way
+
+/** What a generation is built of, as far as it is built; closes exactly that. */
+class Draft {
+  readonly #config: Config
+  readonly #deps: GatewayDeps
+  readonly #keep: KeepStore
+  readonly #shelf: Shelf
+  readonly #taken: ClosableBackend[] = []
+  readonly #entries: RouteEntry<CompiledRoute>[] = []
+  #models: ModelPart | null = null
+
+  constructor(config: Config, deps: GatewayDeps, keep: KeepStore, shelf: Shelf) {
+    this.#config = config
+    this.#deps = deps
+    this.#keep = keep
+    this.#shelf = shelf
+  }
+
+  async build(): Promise<BuildIssue[]> {
+    const models = await this.#buildModels()
+    if (Array.isArray(models)) return models
+    const backends = new Map(models?.backends)
+    for (const backend of Object.values(this.#config.backends)) this.#addBackend(backend, backends)
+    const issues: BuildIssue[] = []
+    for (const [i, route] of this.#config.routes.entries()) issues.push(...(await this.#buildRoute(route, `routes[${i}]`, backends)))
+    return issues
+  }
+
+  entries(): RouteEntry<CompiledRoute>[] {
+    return [...this.#entries, ...(this.#models?.routes ?? [])]
+  }
+
+  async close(): Promise<void> {
+    for (const { route } of this.#entries) await route.close()
+    for (const backend of this.#taken) this.#shelf.giveBack(backend)
+    await this.#models?.close()
+  }
+
+  async #buildModels(): Promise<ModelPart | BuildIssue[] | null> {
+    const { models, backends } = this.#config
+    if (models === null && !Object.values(backends).some(({ kind }) => kind === 'onnx' || kind === 'model')) return null
+    const part = await this.#deps.models(this.#config)
+    if (!Array.isArray(part)) this.#models = part
+    return part
+  }
+
+  #addBackend(config: BackendConfig, into: Map<string, Backend>): void {
+    if (config.kind === 'answer') into.set(config.name, answerBackend(config))
+    if (config.kind !== 'http') return
+    const backend = this.#shelf.take(config)
+    this.#taken.push(backend)
+    into.set(config.name, backend)
+  }
+
+  async #buildRoute(route: RouteConfig, at: string, backends: ReadonlyMap<string, Backend>): Promise<BuildIssue[]> {
+    const deps: CompileDeps = { ...this.#deps, backends, keep: this.#keep }
+    try {
+      const when = route.match.when === null ? null : this.#deps.compileCondition(route.match.when)
+      const plugins = await Promise.all(route.plugins.map((plugin) => this.#findPlugin(plugin)))
+      this.#entries.push({ match: route.match, when, route: await compileRoute(route, plugins, deps) })
+      return []
+    } catch (error) {
+      if (error instanceof BuildProblem) return [plain(error)]
+      return [{ at, rule: 'route-build', message: `route "${route.name}" could not be built: ${error instanceof Error ? error.message : String(error)}`, help: '' }]
+    }
+  }
+
+  async #findPlugin(config: PluginConfig): Promise<Plugin> {
+    try {
+      return await this.#deps.plugin(config)
+    } catch (error) {
+      if (error instanceof BuildProblem) throw error
+      throw new BuildProblem({ at: config.at, rule: 'plugin-load', message: `"${config.name}" could not be loaded: ${error instanceof Error ? error.message : String(error)}`, help: '' }, { cause: error })
+    }
+  }
+}
+
+/** Errors do not travel between threads as they are. */
+function plain({ at, rule, message, help }: BuildIssue): BuildIssue {
+  return { at, rule, message, help }
+}
+
+// ---------------------------------------------------------------- backends that outlive a reload
+
+interface Shelved {
+  readonly config: HttpBackendConfig
+  readonly backend: ClosableBackend
+  /** Generations that use it. */
+  users: number
+}
+
+/** HTTP backends by their whole config: one that did not change keeps its connections and its health. */
+class Shelf {
+  readonly #make: (config: HttpBackendConfig) => ClosableBackend
+  readonly #shelved = new Set<Shelved>()
+
+  constructor(make: (config: HttpBackendConfig) => ClosableBackend) {
+    this.#make = make
+  }
+
+  all(): ClosableBackend[] {
+    return [...this.#shelved].map(({ backend }) => backend)
+  }
+
+  take(config: HttpBackendConfig): ClosableBackend {
+    for (const one of this.#shelved) {
+      if (!isDeepStrictEqual(one.config, config)) continue
+      one.users++
+      return one.backend
+    }
+    const backend = this.#make(config)
+    this.#shelved.add({ config, backend, users: 1 })
+    return backend
+  }
+
+  giveBack(backend: ClosableBackend): void {
+    for (const one of this.#shelved) {
+      if (one.backend !== backend) continue
+      one.users--
+      if (one.users > 0) return
+      this.#shelved.delete(one)
+      backend.close()
+    }
+  }
+}

@@ -1,0 +1,312 @@
+/**
+ * The control thread: what runs, and how it changes. A reload has two phases: every data thread builds the new
+ * generation, and only when all have, all swap; one problem anywhere and nothing has changed.
+ */
+import { isDeepStrictEqual } from 'node:util'
+import type { Address, BuildIssue, Config, Issue, ListenConfig } from '../../config/config.ts'
+import type { Clock } from '../clock.ts'
+import type { Registry, RegistryView } from '../metrics.ts'
+import type { Log } from '../plugin.ts'
+import { Drain } from '../server/drain.ts'
+import { controlMetrics } from '../vital.ts'
+import { Crew, type DataThread, type Spawned } from './crew.ts'
+import type { Load, PluginCall } from './messages.ts'
+
+/** The file as it was just read. */
+export interface Reading {
+  /** null when there are errors. */
+  readonly config: Config | null
+  readonly issues: readonly Issue[]
+  /** Gives a problem found by the data threads its place in the file. */
+  locate(issue: BuildIssue): Issue
+}
+
+export interface ControlOptions {
+  readonly clock: Clock
+  readonly log: Log
+  /** The control thread's own. */
+  readonly registry: Registry
+  spawn(index: number): Spawned
+  /** Reads the configuration (again). */
+  read(): Promise<Reading>
+  /** For the log. */
+  format(issues: readonly Issue[]): string
+}
+
+export interface Outcome {
+  readonly ok: boolean
+  readonly issues: readonly Issue[]
+}
+
+export interface Status {
+  readonly state: 'starting' | 'serving' | 'draining'
+  readonly ready: boolean
+  readonly threads: { readonly wanted: number; readonly serving: number; readonly restarts: number; readonly last_death: string | null }
+}
+
+/** Building may load models and the users' plugins. */
+const PREPARE_MS = 120_000
+const QUICK_MS = 5_000
+const CUT_MS = 1_000
+const MAX_SHARED = 4096
+/** What a running process does not change. */
+const FIXED = ['listen', 'admin', 'metrics', 'threads', 'state', 'timeouts', 'limits', 'access_log'] as const satisfies readonly (keyof Config)[]
+
+export class Control {
+  readonly #options: ControlOptions
+  readonly #crew: Crew
+  readonly #drain: Drain
+  readonly #shared = new Map<string, SharedArrayBuffer>()
+  readonly #metrics
+  #state: Status['state'] = 'starting'
+  #config: Config | null = null
+  /** As opened: port 0 replaced by the port that was given. */
+  #listen: readonly ListenConfig[] = []
+  #loaded = 0
+  #issues: readonly Issue[] = []
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(options: ControlOptions) {
+    const { clock, log, registry } = options
+    this.#options = options
+    this.#metrics = registry.handles(controlMetrics)
+    this.#crew = new Crew({ clock, log, spawn: options.spawn, share: (key, bytes) => this.#share(key, bytes), raise: (thread) => this.#exclusive(() => this.#raise(thread)) })
+    this.#drain = new Drain(clock, {
+      unready: () => (this.#state = 'draining'),
+      announce: () => this.#crew.each('drain', [], QUICK_MS),
+      stop: () => this.#crew.each('stop', [], MAX_TIMER_MS),
+      cut: async () => sum(await this.#crew.each('cut', [], CUT_MS)),
+    })
+  }
+
+  /** The running configuration. */
+  get config(): Config | null {
+    return this.#config
+  }
+  /** When it was loaded, Unix milliseconds. */
+  get loaded(): number {
+    return this.#loaded
+  }
+  /** What was wrong with the file at the last reload; errors here mean that an older configuration runs. */
+  get issues(): readonly Issue[] {
+    return this.#issues
+  }
+  get synchronized(): boolean {
+    return !failed(this.#issues)
+  }
+  get addresses(): Address[] {
+    return this.#listen.map(({ address }) => address)
+  }
+
+  get status(): Status {
+    const serving = this.#crew.threads().length
+    const threads = { wanted: this.#crew.size, serving, restarts: this.#crew.restarts, last_death: this.#crew.lastDeath }
+    return { state: this.#state, ready: this.#state === 'serving' && serving > 0, threads }
+  }
+
+  views(): RegistryView[] {
+    const { threads } = this.status
+    this.#metrics.weir_threads().set(threads.serving)
+    const restarts = this.#metrics.weir_thread_restarts_total()
+    restarts.add(threads.restarts - restarts.value)
+    return [this.#options.registry.view(), ...this.#crew.views()]
+  }
+
+  /** Starts threads before the configuration is known: they load their code meanwhile. */
+  warm(threads: number): void {
+    this.#crew.resize(threads)
+  }
+
+  /** Builds, opens, serves. @throws LinkError when a thread dies or an address cannot be opened */
+  start(reading: Reading): Promise<Outcome> {
+    return this.#exclusive(async () => {
+      const { config } = reading
+      if (config === null) return { ok: false, issues: reading.issues }
+      this.#crew.resize(this.#threadsFor(config))
+      const threads = this.#crew.threads(false)
+      const built = await Promise.all(threads.map(({ link }) => link.ask('prepare', [config], PREPARE_MS)))
+      const issues = [...reading.issues, ...located(reading, built.flat())]
+      if (failed(issues)) return { ok: false, issues }
+      await Promise.all(threads.map(({ link }) => link.ask('commit', [], QUICK_MS)))
+      await this.#open(config, threads)
+      for (const thread of threads) thread.serving = true
+      this.#state = 'serving'
+      this.#runs(config, issues)
+      return { ok: true, issues }
+    })
+  }
+
+  /** Reads the file again and makes it the running configuration, or changes nothing. */
+  reload(): Promise<Outcome> {
+    return this.#exclusive(async () => {
+      if (this.#state !== 'serving') return { ok: false, issues: [] }
+      const reading = await this.#options.read()
+      const issues = reading.config === null ? reading.issues : await this.#apply(reading, reading.config)
+      const ok = !failed(issues)
+      this.#metrics.weir_config_reloads_total({ result: ok ? 'ok' : 'error' }).add()
+      if (ok) {
+        this.#runs(reading.config!, issues)
+        this.#options.log.info('the configuration was reloaded', { hash: reading.config!.hash })
+      } else {
+        this.#issues = issues
+        this.#metrics.weir_config_synchronized().set(0)
+        this.#options.log.error(`the configuration was not reloaded; the one before still runs\n${this.#options.format(issues)}`)
+      }
+      return { ok, issues }
+    })
+  }
+
+  /** Graceful; a second call cuts what is left. @returns how many exchanges were under way at first, and were cut */
+  async stop(): Promise<{ readonly in_flight: number; readonly cut: number }> {
+    if (this.#drain.started) this.#drain.now()
+    const config = this.#config?.drain ?? { grace_ms: 0, deadline_ms: 0 }
+    const loads = this.load()
+    const cut = await this.#drain.start(config)
+    const in_flight = (await loads).in_flight
+    await this.#crew.close()
+    return { in_flight, cut }
+  }
+
+  /** What is under way, all threads together. */
+  async load(): Promise<Load> {
+    const loads = values(await this.#crew.each('load', [], QUICK_MS))
+    return { connections: sumOf(loads, ({ connections }) => connections), in_flight: sumOf(loads, ({ in_flight }) => in_flight) }
+  }
+
+  /** One part a thread that answered. */
+  async backends(): Promise<Readonly<Record<string, unknown>>[]> {
+    return values(await this.#crew.each('backends', [], QUICK_MS))
+  }
+
+  /** One part a thread. @throws when a thread's handler threw */
+  async plugin(call: PluginCall): Promise<unknown[]> {
+    const parts = values(await this.#crew.each('plugin', [call], QUICK_MS))
+    for (const part of parts) if ('error' in part) throw new Error(part.error)
+    return parts.map((part) => ('value' in part ? part.value : undefined))
+  }
+
+  // ---------------------------------------------------------------- how it changes
+
+  /** Everything that changes what runs waits its turn here. */
+  #exclusive<T>(change: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(change)
+    this.#last = turn.catch(() => undefined)
+    return turn
+  }
+
+  #runs(config: Config, issues: readonly Issue[]): void {
+    this.#config = config
+    this.#issues = issues
+    this.#loaded = this.#options.clock.wall()
+    this.#metrics.weir_config_synchronized().set(1)
+    this.#metrics.weir_config_loaded_timestamp_seconds().set(this.#loaded / 1000)
+  }
+
+  /** @returns every issue; without errors among them, every thread runs the new configuration */
+  async #apply(reading: Reading, config: Config): Promise<Issue[]> {
+    const fixed = located(reading, fixedChanges(this.#config!, config))
+    if (fixed.length > 0) return [...reading.issues, ...fixed]
+    const results = await this.#crew.each('prepare', [config], PREPARE_MS)
+    const problems = results.flatMap((result) => (result.status === 'fulfilled' ? result.value : [threadProblem(result.reason)]))
+    const issues = [...reading.issues, ...located(reading, problems)]
+    if (failed(issues)) await this.#crew.each('discard', [], PREPARE_MS)
+    else await this.#commit(config)
+    return issues
+  }
+
+  /** Every thread has a generation ready. One that does not swap now is replaced by one that starts with the new configuration. */
+  async #commit(config: Config): Promise<void> {
+    this.#config = config
+    const threads = this.#crew.threads()
+    const results = await Promise.allSettled(threads.map(({ link }) => link.ask('commit', [], QUICK_MS)))
+    for (const [i, result] of results.entries()) if (result.status === 'rejected') await this.#crew.giveUp(threads[i]!)
+  }
+
+  /** A replacement gets what the others have. */
+  async #raise(thread: DataThread): Promise<void> {
+    const config = this.#config
+    if (config === null) throw new Error('there is no configuration yet')
+    const issues = await thread.link.ask('prepare', [config], PREPARE_MS)
+    if (issues.length > 0) throw new Error(issues.map(({ at, message }) => `${at}: ${message}`).join('; '))
+    await thread.link.ask('commit', [], QUICK_MS)
+    await thread.link.ask('listen', [this.#partOf(this.#listen, thread), true], QUICK_MS)
+  }
+
+  // ---------------------------------------------------------------- listening
+
+  /** A unix socket belongs to one thread: the kernel shares ports, not paths. */
+  #threadsFor({ threads, listen }: Config): number {
+    if (threads === 1 || listen.some(isPort)) return threads
+    this.#options.log.warn('a unix socket cannot be shared: one data thread')
+    return 1
+  }
+
+  /** The first thread learns the ports, the others join it. Where the platform cannot share ports, the first stays alone. */
+  async #open(config: Config, [first, ...others]: DataThread[]): Promise<void> {
+    const open = (thread: DataThread, listen: readonly ListenConfig[], shared: boolean): Promise<Address[]> => thread.link.ask('listen', [listen, shared], QUICK_MS)
+    const addresses = await open(first!, config.listen, true).catch((error: Error) => {
+      if (!/ENOTSUP|EOPNOTSUPP|ENOPROTOOPT/.test(error.message)) throw error
+      this.#options.log.warn('this platform cannot share a port between threads: one data thread')
+      this.#crew.resize(1)
+      others = []
+      return open(first!, config.listen, false)
+    })
+    this.#listen = config.listen.map((one, i) => ({ ...one, address: addresses[i]! }))
+    await Promise.all(others.map((thread) => open(thread, this.#partOf(this.#listen, thread), true)))
+  }
+
+  #partOf(listen: readonly ListenConfig[], thread: DataThread): readonly ListenConfig[] {
+    return thread.index === 0 ? listen : listen.filter(isPort)
+  }
+
+  #share(key: string, bytes: number): SharedArrayBuffer {
+    const name = `${bytes} ${key}`
+    const known = this.#shared.get(name)
+    if (known !== undefined) return known
+    if (this.#shared.size >= MAX_SHARED) throw new Error(`more than ${MAX_SHARED} shared pieces of memory`)
+    const made = new SharedArrayBuffer(bytes)
+    this.#shared.set(name, made)
+    return made
+  }
+}
+
+/** Timers do not take more; the deadline of the drain comes first. */
+const MAX_TIMER_MS = 2 ** 31 - 1
+
+function isPort({ address }: ListenConfig): boolean {
+  return 'port' in address
+}
+
+function failed(issues: readonly Issue[]): boolean {
+  return issues.some(({ severity }) => severity === 'error')
+}
+
+/** Threads find the same problems; each is told once. */
+function located(reading: Reading, issues: readonly BuildIssue[]): Issue[] {
+  return [...new Map(issues.map((issue) => [JSON.stringify(issue), issue])).values()].map((issue) => reading.locate(issue))
+}
+
+function fixedChanges(before: Config, after: Config): BuildIssue[] {
+  return FIXED.filter((key) => !isDeepStrictEqual(before[key], after[key])).map((key) => ({
+    at: key,
+    rule: 'needs-restart',
+    message: `\`${key}\` cannot change while the gateway runs`,
+    help: 'Restart it, or put the old value back to reload the rest.',
+  }))
+}
+
+function threadProblem(error: unknown): BuildIssue {
+  return { at: '', rule: 'thread', message: error instanceof Error ? error.message : String(error), help: 'See the log.' }
+}
+
+function values<T>(results: readonly PromiseSettledResult<T>[]): T[] {
+  return results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+}
+
+function sum(results: readonly PromiseSettledResult<number>[]): number {
+  return sumOf(values(results), (value) => value)
+}
+
+function sumOf<T>(list: readonly T[], of: (one: T) => number): number {
+  return list.reduce((total, one) => total + of(one), 0)
+}
