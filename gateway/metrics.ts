@@ -7,7 +7,7 @@
  *
  * Label values are closed: they are given at load, from the declaration or the config, never by a caller.
  */
-import { Registry as PromRegistry } from 'prom-client'
+import { collectDefaultMetrics, Registry as PromRegistry } from 'prom-client'
 
 interface Common {
   /** One sentence for # HELP, with the unit. */
@@ -73,6 +73,7 @@ export class Histogram {
     this.#cells = cells.subarray(at, at + bounds.length + 2)
     this.#bounds = bounds
   }
+  /** What is no finite number is counted in +Inf and left out of the sum, which it would spoil for good. */
   observe(value: number): void {
     const bounds = this.#bounds
     let low = 0
@@ -83,7 +84,7 @@ export class Histogram {
       else low = middle + 1
     }
     this.#cells[low]! += 1
-    this.#cells[bounds.length + 1]! += value
+    if (Number.isFinite(value)) this.#cells[bounds.length + 1]! += value
   }
   /** Of this thread alone. */
   get count(): number {
@@ -97,7 +98,7 @@ export class Histogram {
 export interface Series {
   readonly metric: string
   readonly declaration: Declaration
-  readonly labels: Readonly<Record<string, string>>
+  readonly labels: Labels
   readonly slab: number
   readonly at: number
 }
@@ -112,13 +113,18 @@ export class Registry {
   readonly #series = new Map<string, Series>()
   readonly #slabs: SharedArrayBuffer[] = []
   readonly #bound = new Map<string, Counter | Gauge | Histogram>()
+  /** Metric → what it was first declared as. */
+  readonly #families = new Map<string, Declared>()
   #used = SLAB_CELLS
 
-  /** Handles for a group of metrics; `prefix` and `fixed` labels are put before each. Binding the same series again gives the same cells. */
-  handles<M extends Declarations>(declarations: M, prefix = '', fixed: Readonly<Record<string, string>> = {}): Handles<M> {
+  /**
+   * Handles for a group of metrics; `prefix` and `fixed` labels are put before each. Binding the same series again gives the same cells.
+   * @throws at binding, for a name, bucket or label that cannot be, and for a metric that is declared in two ways
+   */
+  handles<M extends Declarations>(declarations: M, prefix = '', fixed: Labels = {}): Handles<M> {
     const made: Record<string, (labels?: Record<string, string>) => Counter | Histogram> = {}
     for (const [key, declaration] of Object.entries(declarations)) {
-      made[key] = (labels) => this.#bind(prefix + key, declaration, { ...fixed, ...labels })
+      made[key] = (labels = {}) => this.#bind(prefix + key, declaration, fixed, labels)
     }
     return made as unknown as Handles<M>
   }
@@ -127,19 +133,33 @@ export class Registry {
     return { series: [...this.#series.values()], slabs: [...this.#slabs] }
   }
 
-  #bind(metric: string, declaration: Declaration, labels: Readonly<Record<string, string>>): Counter | Gauge | Histogram {
-    checkLabels(metric, declaration, labels)
-    const key = `${metric}\0${Object.entries(labels).sort().flat().join('\0')}`
+  #bind(metric: string, declaration: Declaration, fixed: Labels, given: Labels): Counter | Gauge | Histogram {
+    const family = this.#family(metric, declaration, Object.keys(fixed))
+    const labels = closed(metric, declaration, family.names, { ...fixed, ...given })
+    const key = JSON.stringify([metric, ...Object.values(labels)])
     const known = this.#bound.get(key)
     if (known !== undefined) return known
-    const size = declaration.type === 'histogram' ? declaration.buckets.length + 2 : 1
-    const at = this.#reserve(size)
+    const at = this.#reserve(sizeOf(declaration))
     const slab = this.#slabs.length - 1
     const cells = new Float64Array(this.#slabs[slab]!)
     this.#series.set(key, { metric, declaration, labels, slab, at })
     const handle = declaration.type === 'histogram' ? new Histogram(cells, at, declaration.buckets) : declaration.type === 'gauge' ? new Gauge(cells, at) : new Counter(cells, at)
     this.#bound.set(key, handle)
     return handle
+  }
+
+  /** Checks a declaration when it is first seen, and that it is the same ever after. */
+  #family(metric: string, declaration: Declaration, fixed: readonly string[]): Declared {
+    const names = [...new Set([...fixed, ...Object.keys(declaration.labels ?? {})])]
+    const known = this.#families.get(metric)
+    if (known === undefined) {
+      checkDeclaration(metric, declaration, names)
+      const declared = { declaration, names }
+      this.#families.set(metric, declared)
+      return declared
+    }
+    if (alike(known.declaration, declaration) && known.names.toString() === names.toString()) return known
+    throw new Error(`metric ${metric} is declared in two ways (type, buckets or labels differ): rename one of them, or restart if its plugin was changed`)
   }
 
   #reserve(size: number): number {
@@ -154,50 +174,135 @@ export class Registry {
   }
 }
 
-function checkLabels(metric: string, declaration: Declaration, labels: Readonly<Record<string, string>>): void {
-  for (const [name, values] of Object.entries(declaration.labels ?? {})) {
-    const value = labels[name]
-    if (value === undefined) throw new Error(`metric ${metric} needs label "${name}"`)
-    if (values !== 'config' && !values.includes(value)) throw new Error(`metric ${metric}: label ${name}="${value}" is not one of ${values.join(', ')}`)
-  }
+type Labels = Readonly<Record<string, string>>
+
+interface Declared {
+  readonly declaration: Declaration
+  readonly names: readonly string[]
+}
+
+function sizeOf(declaration: Declaration): number {
+  return declaration.type === 'histogram' ? declaration.buckets.length + 2 : 1
+}
+
+/** Whether two series may stand in one family. */
+function alike(a: Declaration, b: Declaration): boolean {
+  if (a === b) return true
+  if (a.type !== 'histogram' || b.type !== 'histogram') return a.type === b.type
+  return a.buckets.length === b.buckets.length && a.buckets.every((bound, i) => bound === b.buckets[i])
+}
+
+const METRIC_NAME = /^[a-zA-Z_][a-zA-Z0-9_]*$/
+const LABEL_NAME = /^(?!__)[a-zA-Z_][a-zA-Z0-9_]*$/
+
+function checkDeclaration(metric: string, declaration: Declaration, names: readonly string[]): void {
+  const wrong = (what: string): Error => new Error(`metric ${metric}: ${what}`)
+  if (!METRIC_NAME.test(metric)) throw wrong('a name has letters, digits and underscores')
+  if (declaration.help.trim() === '') throw wrong('help is missing')
+  if ((declaration.type === 'counter') !== metric.endsWith('_total')) throw wrong('names of counters, and only these, end in _total')
+  for (const name of names) if (!LABEL_NAME.test(name) || name === 'le') throw wrong(`"${name}" cannot be a label`)
+  if (declaration.type !== 'histogram') return
+  const { buckets } = declaration
+  if (buckets.length === 0 || !buckets.every((bound, i) => Number.isFinite(bound) && (i === 0 || bound > buckets[i - 1]!))) throw wrong('buckets must be finite and ascend')
+  if (sizeOf(declaration) > SLAB_CELLS) throw wrong('there are too many buckets')
+}
+
+/** The labels in the family's order, each with an allowed value. */
+function closed(metric: string, declaration: Declaration, names: readonly string[], labels: Labels): Labels {
+  for (const name of Object.keys(labels)) if (!names.includes(name)) throw new Error(`metric ${metric} has no label "${name}"`)
+  return Object.fromEntries(
+    names.map((name) => {
+      const value = Object.hasOwn(labels, name) ? labels[name] : undefined
+      if (value === undefined) throw new Error(`metric ${metric} needs label "${name}"`)
+      const values = declaration.labels?.[name] ?? 'config'
+      if (values !== 'config' && !values.includes(value)) throw new Error(`metric ${metric}: label ${name}="${value}" is not one of ${values.join(', ')}`)
+      return [name, value]
+    }),
+  )
 }
 
 // ---------------------------------------------------------------- scrape
 
 interface Total {
-  readonly declaration: Declaration
-  readonly labels: Readonly<Record<string, string>>
+  readonly labels: Labels
   readonly cells: Float64Array
 }
 
-/** Prometheus text of all registries together, and of `extra` (prom-client's own process metrics). */
+interface PromMetric {
+  readonly name: string
+  readonly help: string
+  readonly type: Declaration['type']
+  readonly values: readonly object[]
+}
+
+interface Family {
+  readonly declaration: Declaration
+  readonly totals: ReadonlyMap<string, Total>
+}
+
+/** @param value how many series the page left out; 0 unless threads disagree on what a metric is */
+const leftOutMetric = (value: number): PromMetric => ({
+  name: 'weir_metric_series_left_out',
+  help: 'Series left out of this page, because a thread that was started later declares the metric in another way.',
+  type: 'gauge',
+  values: [{ labels: {}, value }],
+})
+
+/**
+ * Prometheus text (version 0.0.4) of all registries together, and of `extra` (`processMetrics()`). Families in the order they are
+ * first seen. Where views disagree on a declaration (a plugin changed on disk and one thread was replaced since) the last one counts.
+ */
 export async function exposition(views: readonly RegistryView[], extra?: PromRegistry): Promise<string> {
+  const { families, leftOut } = sum(views)
   const registry = new PromRegistry()
-  for (const [metric, totals] of sum(views)) registry.registerMetric(promMetric(metric, totals) as never)
+  const register = (metric: PromMetric): void => registry.registerMetric({ name: metric.name, get: async () => metric, reset: () => undefined } as never)
+  for (const [name, family] of families) register(promMetric(name, family))
+  register(leftOutMetric(leftOut))
   const text = await registry.metrics()
   return extra === undefined ? text : text + (await extra.metrics())
 }
 
-/** One series summed over all registries; for tests and the admin pages. */
-export function totals(views: readonly RegistryView[], metric: string): { labels: Readonly<Record<string, string>>; value: number }[] {
-  return (sum(views).get(metric) ?? []).map(({ labels, cells, declaration }) => ({ labels, value: declaration.type === 'histogram' ? countOf(cells) : cells[0]! }))
+/** The content type of `exposition`. OpenMetrics is not offered: prom-client writes gauges that end in `_total`, which it forbids. */
+export const EXPOSITION_TYPE = PromRegistry.PROMETHEUS_CONTENT_TYPE
+
+let ofProcess: PromRegistry | null = null
+
+/** CPU, memory, file descriptors, event loop and garbage collection, of the process and the calling thread. One for all callers: it holds observers that cannot be taken back. */
+export function processMetrics(): PromRegistry {
+  if (ofProcess === null) {
+    ofProcess = new PromRegistry()
+    collectDefaultMetrics({ register: ofProcess })
+  }
+  return ofProcess
 }
 
-function sum(views: readonly RegistryView[]): Map<string, Total[]> {
-  const metrics = new Map<string, Map<string, Total>>()
+/** One metric summed over all registries, a histogram as its count; for tests and the admin pages. */
+export function totals(views: readonly RegistryView[], metric: string): { labels: Labels; value: number }[] {
+  const family = sum(views).families.get(metric)
+  if (family === undefined) return []
+  return [...family.totals.values()].map(({ labels, cells }) => ({ labels, value: family.declaration.type === 'histogram' ? countOf(cells) : cells[0]! }))
+}
+
+function sum(views: readonly RegistryView[]): { families: Map<string, Family>; leftOut: number } {
+  const declarations = new Map<string, Declaration>()
+  for (const { series } of views) for (const { metric, declaration } of series) declarations.set(metric, declaration)
+  const families = new Map([...declarations].map(([metric, declaration]) => [metric, { declaration, totals: new Map<string, Total>() }]))
+  let leftOut = 0
   for (const view of views) {
-    for (const series of view.series) {
-      const size = series.declaration.type === 'histogram' ? series.declaration.buckets.length + 2 : 1
-      const cells = new Float64Array(view.slabs[series.slab]!, series.at * 8, size)
-      const key = JSON.stringify(Object.entries(series.labels).sort())
-      const family = metrics.get(series.metric) ?? new Map<string, Total>()
-      metrics.set(series.metric, family)
-      const total = family.get(key)
-      if (total === undefined) family.set(key, { declaration: series.declaration, labels: series.labels, cells: cells.slice() })
-      else for (let i = 0; i < size; i++) total.cells[i]! += cells[i]!
+    for (const { metric, declaration, labels, slab, at } of view.series) {
+      const family = families.get(metric)!
+      if (alike(declaration, family.declaration)) addTo(family.totals, labels, new Float64Array(view.slabs[slab]!, at * 8, sizeOf(declaration)))
+      else leftOut++
     }
   }
-  return new Map([...metrics].map(([metric, family]) => [metric, [...family.values()]]))
+  return { families, leftOut }
+}
+
+function addTo(totals: Map<string, Total>, labels: Labels, cells: Float64Array): void {
+  const key = JSON.stringify(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1)))
+  const total = totals.get(key)
+  if (total === undefined) totals.set(key, { labels, cells: cells.slice() })
+  else for (let i = 0; i < cells.length; i++) total.cells[i]! += cells[i]!
 }
 
 function countOf(cells: Float64Array): number {
@@ -207,22 +312,17 @@ function countOf(cells: Float64Array): number {
 }
 
 /** The shape prom-client's registry serialises. */
-function promMetric(name: string, family: readonly Total[]): object {
-  const { help, type } = family[0]!.declaration
-  const values = family.flatMap((total) => (total.declaration.type === 'histogram' ? histogramValues(name, total, total.declaration.buckets) : [{ labels: total.labels, value: total.cells[0]! }]))
-  const metric = { name, help, type, values, aggregator: 'sum' }
-  return { name, get: async () => metric, reset: () => undefined }
+function promMetric(name: string, { declaration, totals }: Family): PromMetric {
+  const { help, type } = declaration
+  const values = [...totals.values()].flatMap((total) => (declaration.type === 'histogram' ? histogramValues(name, total, declaration.buckets) : [{ labels: total.labels, value: total.cells[0]! }]))
+  return { name, help, type, values }
 }
 
-function histogramValues(name: string, total: Total, buckets: readonly number[]): object[] {
+function histogramValues(name: string, { labels, cells }: Total, buckets: readonly number[]): object[] {
   let cumulative = 0
   const values = [...buckets, '+Inf' as const].map((le, i) => {
-    cumulative += total.cells[i]!
-    return { metricName: `${name}_bucket`, labels: { ...total.labels, le }, value: cumulative }
+    cumulative += cells[i]!
+    return { metricName: `${name}_bucket`, labels: { ...labels, le }, value: cumulative }
   })
-  return [
-    ...values,
-    { metricName: `${name}_sum`, labels: total.labels, value: total.cells[buckets.length + 1]! },
-    { metricName: `${name}_count`, labels: total.labels, value: cumulative },
-  ]
+  return [...values, { metricName: `${name}_sum`, labels, value: cells[buckets.length + 1]! }, { metricName: `${name}_count`, labels, value: cumulative }]
 }
