@@ -24,16 +24,23 @@ export interface Column {
   /** The first dimension counts rows; [] is a scalar. The product equals `data.length`. */
   readonly shape: readonly number[]
   readonly data: Data
+  /** OIP: what the caller said about this tensor; kept when the body is written again. */
+  readonly parameters?: Parameters
 }
+
+/** Integers beyond 2^53 are bigints (Triton's `sequence_id` is a UINT64). */
+export type Parameters = Readonly<Record<string, string | number | bigint | boolean>>
 
 /** What a format knows about a request or an answer beside its columns. */
 export interface Columns {
   readonly columns: readonly Column[]
   /** OIP `id`; echoed when given. */
   readonly id?: string
-  readonly parameters?: Readonly<Record<string, string | number | boolean>>
+  readonly parameters?: Parameters
   /** Requested output names in order; absent = all. */
   readonly outputs?: readonly string[]
+  /** OIP: parameters of the requested outputs, in the order of `outputs`; absent = none has any. */
+  readonly outputParameters?: readonly (Parameters | undefined)[]
   /** `rows`: one object was sent, so one object is answered. */
   readonly single?: boolean
   /** Answers: which model made it. */

@@ -1,0 +1,303 @@
+/**
+ * A strict JSON reader (RFC 8259) over the bytes of a body.
+ *
+ * Why not `JSON.parse`: it builds an array of a million boxed numbers before the first one can be checked, rounds
+ * integers beyond 2^53, keeps the last of two equal keys, and says where it failed only in its own words. Here numbers
+ * go from the bytes into a typed array, and whoever reads decides what is legal at that place.
+ */
+import { isUtf8 } from 'node:buffer'
+import { type Code, WeirError } from '../errors.ts'
+
+/** Deeper values are refused, also those nobody reads. */
+export const MAX_DEPTH = 64
+/** Of a token in a message. */
+const MAX_SHOWN = 40
+
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+const COMMA = 0x2c
+const COLON = 0x3a
+const MINUS = 0x2d
+const PLUS = 0x2b
+const DOT = 0x2e
+const ZERO = 0x30
+const NINE = 0x39
+const OPEN_ARRAY = 0x5b
+const CLOSE_ARRAY = 0x5d
+const OPEN_OBJECT = 0x7b
+const CLOSE_OBJECT = 0x7d
+/** What `peek` says at the end of the bytes. */
+const END = -1
+
+/** 10^0 … 10^22 are exact doubles: with a mantissa below 2^53 one multiplication or division rounds correctly (Clinger 1990). */
+export const POWERS = Array.from({ length: 23 }, (_, i) => Number(`1e${i}`))
+/** Fifteen digits always fit into 53 bits. */
+const EXACT_DIGITS = 15
+
+export type JsonKind = 'object' | 'array' | 'string' | 'number' | 'boolean' | 'null'
+
+export class JsonReader {
+  /** Byte offset of the next token. */
+  pos = 0
+  /** Whether the last `number()` was spelled without fraction and exponent. */
+  integral = false
+  readonly #bytes: Buffer
+  readonly #code: Code
+  #start = 0
+
+  /** @param code of the errors about the JSON itself */
+  constructor(bytes: Buffer, code: Code) {
+    this.#bytes = bytes
+    this.#code = code
+    if (bytes.length === 0) throw new WeirError(code, 'expected a JSON body, found an empty one')
+    if (!isUtf8(bytes)) throw new WeirError(code, 'the body is not UTF-8, which JSON must be')
+  }
+
+  get length(): number {
+    return this.#bytes.length
+  }
+
+  /** @throws WeirError that names the place and what is there */
+  fail(expected: string): never {
+    this.peek()
+    throw new WeirError(this.#code, `invalid JSON at byte ${this.pos}: expected ${expected}, found ${this.#found()}`)
+  }
+
+  /** Skips white space. @returns the next byte, or -1 at the end */
+  peek(): number {
+    const bytes = this.#bytes
+    let i = this.pos
+    let c = bytes[i]
+    while (c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09) c = bytes[++i]
+    this.pos = i
+    return c ?? END
+  }
+
+  /** What the next value is. */
+  kind(): JsonKind {
+    const c = this.peek()
+    if (c === OPEN_OBJECT) return 'object'
+    if (c === OPEN_ARRAY) return 'array'
+    if (c === QUOTE) return 'string'
+    if (c === 0x74 || c === 0x66) return 'boolean'
+    if (c === 0x6e) return 'null'
+    if (c === MINUS || (c >= ZERO && c <= NINE)) return 'number'
+    return this.fail('a value')
+  }
+
+  /** Nothing but white space may follow. */
+  end(): void {
+    if (this.peek() !== END) this.fail('the end of the body')
+  }
+
+  /** Calls `visit` with each key, which must read the value. */
+  members(visit: (key: string) => void): void {
+    if (this.peek() !== OPEN_OBJECT) this.fail('an object')
+    this.pos++
+    if (this.peek() === CLOSE_OBJECT) {
+      this.pos++
+      return
+    }
+    for (;;) {
+      visit(this.key())
+      if (!this.#more(CLOSE_OBJECT)) return
+    }
+  }
+
+  /** A key and its colon. */
+  key(): string {
+    if (this.peek() !== QUOTE) this.fail('a key in quotes')
+    const key = this.string()
+    if (this.peek() !== COLON) this.fail(`':'`)
+    this.pos++
+    return key
+  }
+
+  /** Enters an array. @returns false when it is empty (and then has been left) */
+  enterArray(): boolean {
+    if (this.peek() !== OPEN_ARRAY) this.fail('an array')
+    this.pos++
+    if (this.peek() !== CLOSE_ARRAY) return true
+    this.pos++
+    return false
+  }
+
+  /** After an element. @returns false when the array was left */
+  nextElement(): boolean {
+    return this.#more(CLOSE_ARRAY)
+  }
+
+  #more(close: number): boolean {
+    const c = this.peek()
+    if (c !== COMMA && c !== close) this.fail(close === CLOSE_ARRAY ? `',' or ']'` : `',' or '}'`)
+    this.pos++
+    return c === COMMA
+  }
+
+  string(): string {
+    const bytes = this.#bytes
+    if (this.peek() !== QUOTE) this.fail('a string')
+    const start = this.pos + 1
+    let i = start
+    let c = bytes[i]
+    let plain = true
+    while (c !== QUOTE) {
+      if (c === undefined || c < 0x20) {
+        this.pos = i
+        this.fail('a closing quote (control characters must be escaped)')
+      }
+      if (c === BACKSLASH) {
+        plain = false
+        i++
+      }
+      c = bytes[++i]
+    }
+    this.pos = i + 1
+    return plain ? bytes.toString('utf8', start, i) : this.#unescape(start, i)
+  }
+
+  #unescape(start: number, end: number): string {
+    let text: string
+    try {
+      text = JSON.parse(this.#bytes.toString('utf8', start - 1, end + 1)) as string
+    } catch {
+      this.pos = start - 1
+      return this.fail('a string with valid escapes')
+    }
+    if (text.isWellFormed()) return text
+    this.pos = start - 1
+    return this.fail('a string without lone surrogates (they are no UTF-8)')
+  }
+
+  boolean(): boolean {
+    const yes = this.peek() === 0x74
+    this.#word(yes ? 'true' : 'false')
+    return yes
+  }
+
+  null(): null {
+    this.#word('null')
+    return null
+  }
+
+  #word(word: string): void {
+    this.peek()
+    for (let i = 0; i < word.length; i++) if (this.#bytes[this.pos + i] !== word.charCodeAt(i)) this.fail(word)
+    this.pos += word.length
+  }
+
+  /** Nearest double; `integral` and `token` tell how it was spelled. Too large for a double gives Infinity. */
+  number(): number {
+    const bytes = this.#bytes
+    let c = this.peek()
+    const start = (this.#start = this.pos)
+    let i = start
+    if (c === MINUS) c = bytes[++i] ?? END
+    let mantissa = 0
+    let digits = 0
+    let scale = 0
+    if (c === ZERO) c = bytes[++i] ?? END
+    else {
+      if (!(c >= 0x31 && c <= NINE)) this.fail('a number')
+      do {
+        mantissa = mantissa * 10 + (c - ZERO)
+        digits++
+        c = bytes[++i] ?? END
+      } while (c >= ZERO && c <= NINE)
+    }
+    this.integral = true
+    if (c === DOT) {
+      this.integral = false
+      c = bytes[++i] ?? END
+      if (!(c >= ZERO && c <= NINE)) this.#failAt(i, 'a digit after the decimal point')
+      do {
+        mantissa = mantissa * 10 + (c - ZERO)
+        if (mantissa !== 0) digits++
+        scale--
+        c = bytes[++i] ?? END
+      } while (c >= ZERO && c <= NINE)
+    }
+    if (c === 0x65 || c === 0x45) {
+      this.integral = false
+      c = bytes[++i] ?? END
+      const down = c === MINUS
+      if (down || c === PLUS) c = bytes[++i] ?? END
+      if (!(c >= ZERO && c <= NINE)) this.#failAt(i, 'a digit in the exponent')
+      let exponent = 0
+      do {
+        exponent = exponent * 10 + (c - ZERO)
+        c = bytes[++i] ?? END
+      } while (c >= ZERO && c <= NINE)
+      scale += down ? -exponent : exponent
+    }
+    if (c >= ZERO && c <= NINE) this.#failAt(i, 'no digit after a leading zero')
+    this.pos = i
+    if (digits > EXACT_DIGITS || scale < -22 || scale > 22) return Number(bytes.toString('latin1', start, i))
+    const value = scale < 0 ? mantissa / POWERS[-scale]! : mantissa * POWERS[scale]!
+    return bytes[start] === MINUS ? -value : value
+  }
+
+  /** The last number as spelled, cut for a message. */
+  get token(): string {
+    const text = this.#bytes.toString('latin1', this.#start, Math.min(this.pos, this.#start + MAX_SHOWN))
+    return this.pos - this.#start > MAX_SHOWN ? `${text}…` : text
+  }
+
+  /** The last number, which was `integral`, exactly. @returns null when it has more than 20 characters: no 64-bit integer does */
+  bigint(): bigint | null {
+    return this.pos - this.#start > 20 ? null : BigInt(this.#bytes.toString('latin1', this.#start, this.pos))
+  }
+
+  /** Reads over one value, whatever it is. */
+  skip(depth = 0): void {
+    if (depth > MAX_DEPTH) this.fail(`at most ${MAX_DEPTH} levels`)
+    switch (this.kind()) {
+      case 'object':
+        return this.members(() => this.skip(depth + 1))
+      case 'array':
+        if (this.enterArray()) do this.skip(depth + 1)
+        while (this.nextElement())
+        return
+      case 'string':
+        return void this.string()
+      case 'number':
+        return void this.number()
+      case 'boolean':
+        return void this.boolean()
+      case 'null':
+        return void this.null()
+    }
+  }
+
+  /** The next value in words for a message; reads over it. */
+  describe(): string {
+    const kind = this.kind()
+    if (kind === 'string') return `the string ${JSON.stringify(clip(this.string()))}`
+    if (kind === 'number') {
+      this.number()
+      return this.token
+    }
+    if (kind === 'boolean') return String(this.boolean())
+    this.skip()
+    return kind === 'null' ? 'null' : `an ${kind}`
+  }
+
+  #failAt(pos: number, expected: string): never {
+    this.pos = pos
+    return this.fail(expected)
+  }
+
+  #found(): string {
+    const c = this.#bytes[this.pos]
+    if (c === undefined) return 'the end'
+    const rest = this.#bytes.toString('utf8', this.pos, this.pos + 12)
+    const word = /^-?(?:NaN|Infinity|inf)/i.exec(rest)
+    if (word !== null) return `${word[0]}, which is not JSON`
+    return c > 0x20 && c < 0x7f ? `'${String.fromCharCode(c)}'` : `byte 0x${c.toString(16).padStart(2, '0')}`
+  }
+}
+
+/** A name from a caller, short enough for a message. */
+export function clip(text: string): string {
+  return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text
+}
