@@ -1,5 +1,4 @@
 /** A gateway: builds generations beside the running one, swaps them, closes the old ones. One in every data thread. */
-import { isDeepStrictEqual } from 'node:util'
 import type { BackendConfig, BuildIssue, Config, HttpBackendConfig, PluginConfig, RouteConfig } from '../config/config.ts'
 import type { Backend } from './exchange.ts'
 import { Generation } from './generation.ts'
@@ -9,11 +8,7 @@ import type { CompiledRoute } from './pipeline/route.ts'
 import type { Plugin } from './plugin.ts'
 import { compileRouter, type RouteEntry } from './server/router.ts'
 import { answerBackend } from './upstream/answer.ts'
-
-/** A backend with something to close. */
-export interface ClosableBackend extends Backend {
-  close(): void
-}
+import { type HttpBackend, sameBackend } from './upstream/transport.ts'
 
 /** Backends and endpoints of the models inside, for one generation. */
 export interface ModelPart {
@@ -25,7 +20,7 @@ export interface ModelPart {
 }
 
 export interface GatewayDeps extends Omit<CompileDeps, 'backends' | 'keep'> {
-  httpBackend(config: HttpBackendConfig): ClosableBackend
+  httpBackend(config: HttpBackendConfig): HttpBackend
   /** The code of a plugin: built in by name, or a file of the user's. */
   plugin(config: PluginConfig): Plugin | Promise<Plugin>
   /** Called only for a config that has models. @throws BuildProblem[] */
@@ -51,7 +46,7 @@ export class Gateway {
   }
 
   /** The HTTP backends of every generation that is still open. */
-  get httpBackends(): ClosableBackend[] {
+  get httpBackends(): HttpBackend[] {
     return this.#shelf.all()
   }
 
@@ -94,7 +89,7 @@ class Draft {
   readonly #deps: GatewayDeps
   readonly #keep: KeepStore
   readonly #shelf: Shelf
-  readonly #taken: ClosableBackend[] = []
+  readonly #taken: HttpBackend[] = []
   readonly #entries: RouteEntry<CompiledRoute>[] = []
   #models: ModelPart | null = null
 
@@ -172,37 +167,36 @@ function plain({ at, rule, message, help }: BuildIssue): BuildIssue {
 // ---------------------------------------------------------------- backends that outlive a reload
 
 interface Shelved {
-  readonly config: HttpBackendConfig
-  readonly backend: ClosableBackend
+  readonly backend: HttpBackend
   /** Generations that use it. */
   users: number
 }
 
 /** HTTP backends by their whole config: one that did not change keeps its connections and its health. */
 class Shelf {
-  readonly #make: (config: HttpBackendConfig) => ClosableBackend
+  readonly #make: (config: HttpBackendConfig) => HttpBackend
   readonly #shelved = new Set<Shelved>()
 
-  constructor(make: (config: HttpBackendConfig) => ClosableBackend) {
+  constructor(make: (config: HttpBackendConfig) => HttpBackend) {
     this.#make = make
   }
 
-  all(): ClosableBackend[] {
+  all(): HttpBackend[] {
     return [...this.#shelved].map(({ backend }) => backend)
   }
 
-  take(config: HttpBackendConfig): ClosableBackend {
+  take(config: HttpBackendConfig): HttpBackend {
     for (const one of this.#shelved) {
-      if (!isDeepStrictEqual(one.config, config)) continue
+      if (!sameBackend(one.backend.config, config)) continue
       one.users++
       return one.backend
     }
     const backend = this.#make(config)
-    this.#shelved.add({ config, backend, users: 1 })
+    this.#shelved.add({ backend, users: 1 })
     return backend
   }
 
-  giveBack(backend: ClosableBackend): void {
+  giveBack(backend: HttpBackend): void {
     for (const one of this.#shelved) {
       if (one.backend !== backend) continue
       one.users--

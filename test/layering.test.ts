@@ -16,6 +16,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['gateway/server/', 'config/'],
   ['gateway/gateway.ts'],
   ['gateway/threads/', 'gateway/admin/'],
+  ['gateway/command/'],
   ['gateway/main.ts'],
 ]
 

@@ -1,0 +1,63 @@
+import { describe, expect, it } from 'vitest'
+import { nearest } from '../../config/issues.ts'
+import { helpText, parseCommand, UsageError } from '../../gateway/command/arguments.ts'
+
+const parse = (line: string) => parseCommand(line === '' ? [] : line.split(' '), nearest)
+
+describe('commands', () => {
+  it.each([
+    ['run a.yaml', { name: 'run', file: 'a.yaml', to: [], listen: null, admin: null, threads: null }],
+    ['run a.yaml --threads 2 --listen 8080', { name: 'run', file: 'a.yaml', to: [], listen: '8080', admin: null, threads: '2' }],
+    ['run --to http://a --to http://b --admin=127.0.0.1:1', { name: 'run', file: null, to: ['http://a', 'http://b'], listen: null, admin: '127.0.0.1:1', threads: null }],
+    ['check a.yaml', { name: 'check', file: 'a.yaml' }],
+    ['explain a.yaml', { name: 'explain', file: 'a.yaml', request: null }],
+    ['explain a.yaml GET /x', { name: 'explain', file: 'a.yaml', request: { method: 'GET', target: '/x', headers: [] } }],
+    ['explain a.yaml -H A:1 GET /x -H b:c:d', { name: 'explain', file: 'a.yaml', request: { method: 'GET', target: '/x', headers: ['A', '1', 'b', 'c:d'] } }],
+    ['', { name: 'help', topic: null }],
+    ['--help', { name: 'help', topic: null }],
+    ['help run', { name: 'help', topic: 'run' }],
+    ['check --help', { name: 'help', topic: 'check' }],
+    ['--version', { name: 'version' }],
+  ])('%s', (line, command) => {
+    expect(parse(line)).toEqual(command)
+  })
+
+  it('splits a header at the first colon and trims it', () => {
+    expect(parseCommand(['explain', 'f', 'GET', '/', '-H', 'x-tier:  gold '], nearest)).toMatchObject({ request: { headers: ['x-tier', 'gold'] } })
+  })
+})
+
+describe('mistakes', () => {
+  it.each([
+    ['rnu a.yaml', 'no command "rnu"', 'weir run'],
+    ['frobnicate', 'no command', 'weir --help'],
+    ['run', 'needs a file', 'weir run --to'],
+    ['run a b', '"b"', 'weir run --help'],
+    ['run a --thread 2', 'no flag --thread', '--threads'],
+    ['run a -x', 'no flag -x', 'weir --help'],
+    ['run a --threads', 'needs a value', 'weir run --help'],
+    ['run a --threads --listen 1', 'needs a value', 'weir run --help'],
+    ['run a --listen 1 --listen 2', 'stands twice', 'once'],
+    ['run a --to http://b', 'not both', 'backend'],
+    ['check', 'needs a file', 'weir check'],
+    ['explain a GET', 'a method and a path', 'weir explain'],
+    ['explain a GET x', 'begins with "/"', 'weir explain'],
+    ['explain a GET / -H x', 'name: value', '-H'],
+  ])('%s', (line, message, help) => {
+    try {
+      parse(line)
+      expect.unreachable()
+    } catch (error) {
+      expect(error).toBeInstanceOf(UsageError)
+      expect((error as UsageError).message).toContain(message)
+      expect((error as UsageError).help).toContain(help)
+    }
+  })
+})
+
+it('every command has its help', () => {
+  for (const topic of ['run', 'check', 'explain'] as const) {
+    expect(helpText(topic)).toContain(`weir ${topic} `)
+    expect(helpText(null)).toContain(`weir ${topic} `)
+  }
+})
