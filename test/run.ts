@@ -67,7 +67,7 @@ function main(args: readonly string[]): number {
 
   const strict = process.env['WEIR_REQUIRE_ALL'] === '1'
   if (missing.length > 0) console.log(`\n${strict ? 'FAILED: ' : ''}left out on this machine (see CONTRIBUTING.md, "Servers the tests use"):\n${missing.map((line) => `  - ${line}`).join('\n')}`)
-  if (strict) numbers.failed += missing.length
+  if (strict && numbers.failed === 0) numbers.failed = missing.length
   if (run.status !== 0 && numbers.failed === 0) numbers.failed = 1
   const target = process.env['WEIR_TEST_REPORT']
   if (target !== undefined) writeFileSync(target, JSON.stringify(numbers))

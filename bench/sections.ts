@@ -1,0 +1,171 @@
+/** The five things that are measured, each a function from a setting to raw numbers. */
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { openLoop, perCpuSecond, wrk, wrkScript } from './load.ts'
+import { fastapi, type Peer, REFERENCE, type Setting, startBackend } from './peers.ts'
+import { freePort, GATEWAY_CORE, ready, type Running } from './processes.ts'
+import type { Results, Throughput } from './results.ts'
+import { BUILT, SOURCE, startInside, startProxy } from './weir.ts'
+
+export interface Plan {
+  /** Seconds of one measurement under full load. */
+  readonly seconds: number
+  readonly rounds: number
+  readonly latency_seconds: number
+  readonly latency_pairs: number
+  readonly memory_seconds: number
+  readonly starts: number
+}
+
+export type Say = (line: string) => void
+
+const PROXIED = '/v2/models/fraud/infer'
+const INSIDE = '/v2/models/cancer/infer'
+const RATE_PER_SECOND = 1000
+const rounded = (value: number) => String(Math.round(value))
+
+interface Bed {
+  readonly script: string
+  setting(): Promise<Setting>
+  readonly stop: () => Promise<void>
+}
+
+/** A temp folder with the backend running. */
+async function bed(): Promise<Bed> {
+  const folder = mkdtempSync(join(tmpdir(), 'weir-bench-'))
+  const upstream = await freePort()
+  const backend = startBackend({ folder, port: 0, upstream })
+  await ready(`http://127.0.0.1:${upstream}/`)
+  return { script: wrkScript(folder), setting: async () => ({ folder, port: await freePort(), upstream }), stop: () => backend.stop() }
+}
+
+const url = (setting: Setting, path: string) => `http://127.0.0.1:${setting.port}${path}`
+
+async function startPeer(peer: Peer, setting: Setting): Promise<Running> {
+  const running = peer.start(setting)
+  await ready(url(setting, peer === fastapi ? '/v2/health/ready' : PROXIED))
+  return running
+}
+
+/** Every gateway between two runs of nginx, `rounds` times over. */
+export async function proxySection(plan: Plan, chosen: readonly Peer[], withWeir: boolean, say: Say): Promise<NonNullable<Results['proxy']>> {
+  const { script, setting, stop } = await bed()
+  const subjects: { row: Throughput; url: string; running: Running }[] = []
+  const add = (name: string, version: string, at: Setting, running: Running) => subjects.push({ row: { name, version, runs: [], nginx: [] }, url: url(at, PROXIED), running })
+
+  const at = await setting()
+  const nginx = await startPeer(REFERENCE, at)
+  const reference = () => perCpuSecond(script, url(at, PROXIED), nginx, plan.seconds)
+  if (withWeir) {
+    const own = await setting()
+    add('weir', 'this commit', own, (await startProxy(own)).running)
+  }
+  for (const peer of chosen) {
+    const own = await setting()
+    add(peer.name, peer.version()!, own, await startPeer(peer, own))
+  }
+  const all: Throughput = { name: REFERENCE.name, version: REFERENCE.version()!, runs: [], nginx: [] }
+  for (let round = 0; round < plan.rounds; round++) {
+    let before = await reference()
+    for (const { row, url, running } of subjects) {
+      const own = await perCpuSecond(script, url, running, plan.seconds)
+      const after = await reference()
+      row.runs.push(own)
+      row.nginx.push((before + after) / 2)
+      all.runs.push(after)
+      all.nginx.push(after)
+      say(`  ${row.name.padEnd(24)} ${rounded(own).padStart(7)} requests per CPU second, nginx beside it ${rounded((before + after) / 2)}`)
+      before = after
+    }
+  }
+  for (const { running } of subjects) await running.stop()
+  await nginx.stop()
+  await stop()
+  return { seconds: plan.seconds, peers: [all, ...subjects.map(({ row }) => row)] }
+}
+
+/** weir's inside model and a Python server in turn, and what the model costs by itself. */
+export async function insideSection(plan: Plan, say: Say): Promise<NonNullable<Results['inside']>> {
+  const { script, setting, stop } = await bed()
+  const own = await setting()
+  const weir = (await startInside(own)).running
+  const version = fastapi.version()
+  const theirs = await setting()
+  const python = version === null ? null : await startPeer(fastapi, theirs)
+  const results: NonNullable<Results['inside']> = { seconds: plan.seconds, weir: [], bare_run_us: [], ...(version === null ? {} : { fastapi: { version, runs: [] } }) }
+  for (let round = 0; round < plan.rounds; round++) {
+    results.weir.push(await perCpuSecond(script, url(own, INSIDE), weir, plan.seconds))
+    results.bare_run_us.push(bareRun())
+    if (python !== null) results.fastapi!.runs.push(await perCpuSecond(script, url(theirs, INSIDE), python, plan.seconds))
+    say(`  weir ${rounded(results.weir.at(-1)!)} requests per CPU second, session.run alone ${results.bare_run_us.at(-1)!.toFixed(1)} µs${python === null ? '' : `, FastAPI ${rounded(results.fastapi!.runs.at(-1)!)}`}`)
+  }
+  await weir.stop()
+  await python?.stop()
+  await stop()
+  return results
+}
+
+function bareRun(): number {
+  const script = fileURLToPath(new URL('./bare_run.ts', import.meta.url))
+  return Number(execFileSync('taskset', ['-c', String(GATEWAY_CORE), process.execPath, script], { encoding: 'utf8' }))
+}
+
+/** Direct, through nginx and through weir, one after another, `latency_pairs` times. */
+export async function latencySection(plan: Plan, say: Say): Promise<NonNullable<Results['latency']>> {
+  const { setting, stop } = await bed()
+  const [at, own] = [await setting(), await setting()]
+  const nginx = await startPeer(REFERENCE, at)
+  const weir = (await startProxy(own)).running
+  const results: NonNullable<Results['latency']> = { per_second: RATE_PER_SECOND, seconds: plan.latency_seconds, direct: [], nginx: [], weir: [] }
+  const measure = (port: number) => openLoop(`http://127.0.0.1:${port}${PROXIED}`, RATE_PER_SECOND, plan.latency_seconds)
+  for (let pair = 0; pair < plan.latency_pairs; pair++) {
+    results.direct.push(await measure(at.upstream))
+    results.nginx.push(await measure(at.port))
+    results.weir.push(await measure(own.port))
+    const [direct, theirs, ours] = [results.direct.at(-1)!, results.nginx.at(-1)!, results.weir.at(-1)!]
+    say(`  p50/p99 ms: direct ${told(direct)}, nginx ${told(theirs)}, weir ${told(ours)}`)
+  }
+  await weir.stop()
+  await nginx.stop()
+  await stop()
+  return results
+}
+
+const told = ({ p50_ms, p99_ms }: { p50_ms: number; p99_ms: number }) => `${p50_ms.toFixed(3)}/${p99_ms.toFixed(3)}`
+
+/** Resident memory of a proxy with two data threads, sampled through the load. */
+export async function memorySection(plan: Plan, say: Say): Promise<NonNullable<Results['memory']>> {
+  const { script, setting, stop } = await bed()
+  const own = await setting()
+  const { running } = await startProxy(own, { threads: 2 })
+  const samples_mib: number[] = []
+  const slice = Math.max(1, Math.floor(plan.memory_seconds / 20))
+  for (let spent = 0; spent < plan.memory_seconds; spent += slice) {
+    const { errors } = await wrk(script, url(own, PROXIED), slice)
+    if (errors > 0) throw new Error(`${errors} requests failed under load`)
+    samples_mib.push(Number(running.residentMib().toFixed(1)))
+  }
+  say(`  ${samples_mib.join(' ')} MiB`)
+  await running.stop()
+  await stop()
+  return { threads: 2, seconds: plan.memory_seconds, samples_mib }
+}
+
+/** From starting the process to the first 200 of /ready, without models, with two data threads. */
+export async function startSection(plan: Plan, say: Say): Promise<NonNullable<Results['start']>> {
+  const { setting, stop } = await bed()
+  const times = { package_ms: [] as number[], source_ms: [] as number[] }
+  for (let i = 0; i < plan.starts; i++) {
+    for (const [main, into] of [[BUILT, times.package_ms], [SOURCE, times.source_ms]] as const) {
+      const { running, ready_ms } = await startProxy(await setting(), { main, threads: 2 })
+      into.push(Math.round(ready_ms))
+      await running.stop()
+    }
+  }
+  say(`  built ${times.package_ms.join(' ')} ms, from .ts ${times.source_ms.join(' ')} ms`)
+  await stop()
+  return times
+}

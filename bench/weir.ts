@@ -1,0 +1,54 @@
+/** weir as the bench runs it: built, since that is what users get; one data thread against peers with one worker. */
+import { existsSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { join } from 'node:path'
+import { MODEL, root, type Setting } from './peers.ts'
+import { freePort, GATEWAY_CORE, ready, type Running, start } from './processes.ts'
+
+export const SOURCE = join(root, 'gateway/main.ts')
+export const BUILT = join(root, 'dist/gateway/main.js')
+
+/** What `npm pack` would build, from the source as it is now. */
+export function build(): void {
+  execFileSync(join(root, 'node_modules/.bin/tsc'), ['-p', 'gateway'], { cwd: root, stdio: 'inherit' })
+  if (!existsSync(BUILT)) throw new Error('the build left no dist/gateway/main.js')
+}
+
+export interface Options {
+  readonly main?: string
+  readonly threads?: number
+}
+
+/** A route without plugins to the backend. */
+export function proxyConfig(setting: Setting, admin: number, threads: number): string {
+  return `listen: 127.0.0.1:${setting.port}
+admin: 127.0.0.1:${admin}
+threads: ${threads}
+backends:
+  up: { url: "http://127.0.0.1:${setting.upstream}" }
+routes:
+  - { name: all, match: { path: "/**" }, backend: up }
+`
+}
+
+function insideConfig(setting: Setting, admin: number): string {
+  return `listen: 127.0.0.1:${setting.port}
+admin: 127.0.0.1:${admin}
+threads: 1
+backends:
+  cancer: { onnx: "${MODEL}" }
+routes:
+  - { name: cancer, match: { path: /v2/models/cancer/infer }, backend: cancer }
+`
+}
+
+async function launch(setting: Setting, name: string, text: (admin: number) => string, main = BUILT): Promise<{ running: Running; ready_ms: number }> {
+  const admin = await freePort()
+  const file = join(setting.folder, `${name}.yaml`)
+  writeFileSync(file, text(admin))
+  const running = start(GATEWAY_CORE, process.execPath, [main, 'run', file])
+  return { running, ready_ms: await ready(`http://127.0.0.1:${admin}/ready`) }
+}
+
+export const startProxy = (setting: Setting, { main = BUILT, threads = 1 }: Options = {}) => launch(setting, 'weir', (admin) => proxyConfig(setting, admin, threads), main)
+export const startInside = (setting: Setting) => launch(setting, 'weir-inside', (admin) => insideConfig(setting, admin))
