@@ -5,12 +5,18 @@ import type { Log } from '../../gateway/plugin.ts'
 import { Crew, type DataThread, type Spawned } from '../../gateway/threads/crew.ts'
 import { FakeClock } from '../fake_clock.ts'
 
-class FakeWorker extends EventEmitter implements Spawned {
+class FakeWorker implements Spawned {
   readonly index: number
   readonly posted: unknown[] = []
+  readonly #events = new EventEmitter()
   constructor(index: number) {
-    super()
     this.index = index
+  }
+  on(event: string, listener: (...args: never[]) => void): void {
+    this.#events.on(event, listener as () => void)
+  }
+  emit(event: 'message' | 'error' | 'exit', value: unknown): void {
+    this.#events.emit(event, value)
   }
   postMessage(message: unknown): void {
     this.posted.push(message)
