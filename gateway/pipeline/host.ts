@@ -1,0 +1,197 @@
+/** What one plugin of one route may touch, and what is undone when its generation closes. */
+import type { BuildIssue } from '../../config/config.ts'
+import type { Clock, Timer } from '../clock.ts'
+import type { Backend, Exchange } from '../exchange.ts'
+import type { Declarations, Handles, Registry } from '../metrics.ts'
+import type { Cell, Condition, Host, Log, Plugin, Selector, Slot } from '../plugin.ts'
+import { quietly } from './quiet.ts'
+
+/** A plugin or route that cannot be built; becomes an `Issue` with its place in the file. */
+export class BuildProblem extends Error implements BuildIssue {
+  readonly at: string
+  readonly rule: string
+  readonly help: string
+
+  constructor(issue: BuildIssue, options?: ErrorOptions) {
+    super(issue.message, options)
+    this.name = 'BuildProblem'
+    this.at = issue.at
+    this.rule = issue.rule
+    this.help = issue.help
+  }
+}
+
+/**
+ * What plugins keep across reloads. The gateway owns one a thread: `begin` before a generation is built,
+ * `commit` after the swap (what the new generation did not ask for is dropped), `abandon` when the build failed.
+ */
+export class KeepStore {
+  readonly #entries = new Map<string, { readonly value: unknown; readonly born: number; touched: number }>()
+  #generation = 0
+
+  begin(): void {
+    this.#generation++
+  }
+
+  commit(): void {
+    for (const [key, entry] of this.#entries) if (entry.touched !== this.#generation) this.#entries.delete(key)
+  }
+
+  abandon(): void {
+    for (const [key, entry] of this.#entries) if (entry.born === this.#generation) this.#entries.delete(key)
+  }
+
+  take<T>(key: string, make: () => T): T {
+    const known = this.#entries.get(key)
+    if (known !== undefined) {
+      known.touched = this.#generation
+      return known.value as T
+    }
+    const value = make()
+    this.#entries.set(key, { value, born: this.#generation, touched: this.#generation })
+    return value
+  }
+
+  get size(): number {
+    return this.#entries.size
+  }
+}
+
+/** Memory that all data threads get under the same key; the control thread owns it. */
+export type Share = (key: string, bytes: number) => SharedArrayBuffer | Promise<SharedArrayBuffer>
+
+export interface HostDeps {
+  readonly backends: ReadonlyMap<string, Backend>
+  readonly registry: Registry
+  readonly clock: Clock
+  readonly log: Log
+  readonly keep: KeepStore
+  /** Absent: this is the only thread. */
+  readonly share?: Share
+  compileSelector(text: string): Selector
+  compileCondition(text: string): Condition
+}
+
+/** Slots of one route: an index each, and who provides it. */
+export class Slots {
+  readonly #cells = new Map<string, { readonly index: number; readonly plugin: string }>()
+
+  get count(): number {
+    return this.#cells.size
+  }
+
+  provide<T>(slot: Slot<T>, plugin: string, at: string): Cell<T> {
+    const known = this.#cells.get(slot.name)
+    if (known !== undefined) {
+      throw new BuildProblem({ at, rule: 'slot-provided-twice', message: `"${plugin}" provides slot "${slot.name}", which "${known.plugin}" already provides`, help: 'Keep one of the two.' })
+    }
+    const index = this.#cells.size
+    this.#cells.set(slot.name, { index, plugin })
+    return cell<T>(index)
+  }
+
+  use<T>(slot: Slot<T>, plugin: string, at: string): Cell<T> {
+    const known = this.#cells.get(slot.name)
+    if (known === undefined) {
+      throw new BuildProblem({ at, rule: 'slot-not-provided', message: `"${plugin}" uses slot "${slot.name}", which no plugin before it provides`, help: `Put a plugin that provides "${slot.name}" before "${plugin}".` })
+    }
+    return cell<T>(known.index)
+  }
+}
+
+function cell<T>(index: number): Cell<T> {
+  return {
+    get: (x: Exchange) => x.slots![index] as T | undefined,
+    set: (x: Exchange, value: T) => void (x.slots![index] = value),
+  }
+}
+
+export interface Place {
+  readonly route: string
+  readonly routeBackend: Backend
+  /** `rate_limit`, and `rate_limit#2` for the second of the route. */
+  readonly instance: string
+  readonly at: string
+  readonly slots: Slots
+  /** Counts a throw outside any exchange (a timer's) against the plugin. */
+  readonly failed: (error: unknown) => void
+}
+
+/** A host, and the way to undo what was done through it. */
+export interface HostHandle {
+  readonly host: Host
+  /** Cancels the timers; nothing can be armed afterwards. */
+  close(): void
+}
+
+export function makeHost(plugin: Plugin, place: Place, deps: HostDeps): HostHandle {
+  const { clock } = deps
+  const armed = new Set<Timer>()
+  let closed = false
+  const keyed = (key: string): string => JSON.stringify([place.route, place.instance, key])
+
+  function contained(run: () => void): void {
+    try {
+      run()
+    } catch (error) {
+      place.failed(error)
+    }
+  }
+
+  function after(ms: number, run: () => void): Timer {
+    if (closed) return NO_TIMER
+    const inner = clock.after(ms, () => {
+      armed.delete(timer)
+      contained(run)
+    })
+    const timer = tracked(inner)
+    return timer
+  }
+
+  function tracked(inner: Timer): Timer {
+    const timer = {
+      cancel: () => {
+        armed.delete(timer)
+        inner.cancel()
+      },
+    }
+    armed.add(timer)
+    return timer
+  }
+
+  function backend(name: string): Backend {
+    const found = deps.backends.get(name)
+    if (found !== undefined) return found
+    throw new BuildProblem({ at: place.at, rule: 'unknown-backend', message: `"${place.instance}" names backend "${name}", which does not exist`, help: `Backends are: ${[...deps.backends.keys()].join(', ') || 'none'}.` })
+  }
+
+  const host: Host = {
+    route: place.route,
+    routeBackend: place.routeBackend,
+    metrics: deps.registry.handles(plugin.metrics ?? {}, `weir_${plugin.name}_`, { route: place.route }) as Handles<Declarations>,
+    log: quietly(deps.log, { route: place.route, plugin: place.instance }, clock),
+    now: () => clock.now(),
+    after,
+    every: (ms, run) => (closed ? NO_TIMER : tracked(clock.every(ms, () => contained(run)))),
+    keep: (key, make) => deps.keep.take(keyed(key), make),
+    share: (key, bytes) => (deps.share ?? local)(keyed(key), bytes),
+    provide: (slot) => place.slots.provide(slot, place.instance, place.at),
+    use: (slot) => place.slots.use(slot, place.instance, place.at),
+    backend,
+    selector: (text) => deps.compileSelector(text),
+    condition: (text) => deps.compileCondition(text),
+  }
+
+  function local(key: string, bytes: number): SharedArrayBuffer {
+    return deps.keep.take(`share ${key} ${bytes}`, () => new SharedArrayBuffer(bytes))
+  }
+
+  function close(): void {
+    closed = true
+    for (const timer of [...armed]) timer.cancel()
+  }
+
+  return { host, close }
+}
+
+const NO_TIMER: Timer = { cancel: () => undefined }
