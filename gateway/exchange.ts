@@ -200,6 +200,8 @@ export interface Caller {
   readonly address: string
   readonly port: number
   readonly tls: boolean
+  /** The caller takes trailer fields (`TE: trailers`). */
+  readonly trailers?: boolean
   /** Passes a 103 (or another 1xx but 100 and 101) on. */
   inform(status: number, headers: string[]): void
 }

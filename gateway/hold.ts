@@ -26,13 +26,15 @@ export function streams(answer: Answer, limit = HOLD_BYTES): boolean {
 export function hold(answer: Answer, leg: Leg, limit = HOLD_BYTES): Answer | Promise<Answer> {
   const { body } = answer
   if (body === null || Buffer.isBuffer(body) || answer.tunnel !== null || streams(answer, limit)) return answer
-  return new Promise((resolve, reject) => {
-    const settle = (whole: Body): void => {
-      answer.body = whole
-      resolve(answer)
-    }
-    new Held(body, leg, limit, settle, reject).begin()
+  return holdFlow(body, leg, limit).then((whole) => {
+    answer.body = whole
+    return answer
   })
+}
+
+/** As `hold`, for a flow by itself: a Buffer when it ends within `limit` bytes, else a flow from its first byte. */
+export function holdFlow(body: Flow, leg: Leg, limit: number): Promise<Body> {
+  return new Promise((resolve, reject) => new Held(body, leg, limit, resolve, reject).begin())
 }
 
 /** Collects a flow; becomes a flow itself when the body is too long (or has trailers, which a Buffer cannot carry). */

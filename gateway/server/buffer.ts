@@ -1,0 +1,116 @@
+/** Making bodies whole for those who must see them, and letting plugins look at those that stay streams. */
+import { WeirError } from '../errors.ts'
+import type { Body, Flow, Sink } from '../exchange.ts'
+
+const EMPTY = Buffer.alloc(0)
+
+/**
+ * The body as one buffer.
+ * @param max bytes; longer ones reject with `BODY_TOO_LARGE`, at once when the declared length says so
+ */
+export function gather(body: Body, max: number): Buffer | Promise<Buffer> {
+  if (body === null) return EMPTY
+  if (Buffer.isBuffer(body)) return body.length <= max ? body : Promise.reject(tooLarge(max))
+  if (body.length > max) {
+    body.cancel()
+    return Promise.reject(tooLarge(max))
+  }
+  return new Promise((resolve, reject) => body.start(new Gatherer(body, max, resolve, reject)))
+}
+
+function tooLarge(max: number): WeirError {
+  return new WeirError('BODY_TOO_LARGE', `the body is larger than ${max} bytes`)
+}
+
+class Gatherer implements Sink {
+  readonly #flow: Flow
+  readonly #max: number
+  readonly #resolve: (whole: Buffer) => void
+  readonly #reject: (error: WeirError) => void
+  readonly #chunks: Buffer[] = []
+  #bytes = 0
+
+  constructor(flow: Flow, max: number, resolve: (whole: Buffer) => void, reject: (error: WeirError) => void) {
+    this.#flow = flow
+    this.#max = max
+    this.#resolve = resolve
+    this.#reject = reject
+  }
+
+  data(chunk: Buffer): boolean {
+    this.#bytes += chunk.length
+    if (this.#bytes > this.#max) {
+      this.#flow.cancel()
+      this.#reject(tooLarge(this.#max))
+      return false
+    }
+    this.#chunks.push(Buffer.from(chunk))
+    return true
+  }
+
+  end(): void {
+    this.#resolve(this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks, this.#bytes))
+  }
+
+  fail(error: WeirError): void {
+    this.#reject(error)
+  }
+}
+
+/** A body that plugins look at as it passes. Its length is unknown from here on, since a tap may change it. */
+export function tapped(body: Body, tap: (chunk: Buffer) => Buffer | null): Body {
+  if (body === null) return null
+  if (Buffer.isBuffer(body)) return tap(body)
+  return new Tapped(body, tap)
+}
+
+class Tapped implements Flow, Sink {
+  readonly length = -1
+  readonly #source: Flow
+  readonly #tap: (chunk: Buffer) => Buffer | null
+  #sink: Sink | null = null
+
+  constructor(source: Flow, tap: (chunk: Buffer) => Buffer | null) {
+    this.#source = source
+    this.#tap = tap
+  }
+
+  start(sink: Sink): void {
+    this.#sink = sink
+    this.#source.start(this)
+  }
+
+  pause(): void {
+    this.#source.pause()
+  }
+
+  resume(): void {
+    this.#source.resume()
+  }
+
+  cancel(): void {
+    this.#sink = null
+    this.#source.cancel()
+  }
+
+  data(chunk: Buffer): boolean {
+    const sink = this.#sink
+    if (sink === null) return false
+    try {
+      const seen = this.#tap(chunk)
+      return seen === null || seen.length === 0 ? true : sink.data(seen)
+    } catch (error) {
+      this.cancel()
+      sink.fail(error instanceof WeirError ? error : new WeirError('PLUGIN_FAILED', undefined, { cause: error }))
+      return false
+    }
+  }
+
+  end(trailers: string[] | null): void {
+    this.#sink?.end(trailers)
+  }
+
+  fail(error: WeirError): void {
+    this.#sink?.fail(error)
+  }
+}

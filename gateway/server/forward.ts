@@ -1,0 +1,372 @@
+/** The way of one exchange through the gateway, from the caller's head to the last byte of the answer. */
+import type { Clock } from '../clock.ts'
+import { WeirError } from '../errors.ts'
+import { type Answer, type Caller, Exchange, Leg } from '../exchange.ts'
+import type { Candidate, Generation } from '../generation.ts'
+import * as headers from '../headers.ts'
+import { holdFlow } from '../hold.ts'
+import type { Handles, Registry } from '../metrics.ts'
+import { runDone, runRequest, runRequestBody, runResponse, runResponseBody, tapChunks } from '../pipeline/run.ts'
+import type { CompiledRoute } from '../pipeline/route.ts'
+import type { Log } from '../plugin.ts'
+import type { ExchangeRecord } from '../telemetry/access.ts'
+import { endedBy } from '../telemetry/endings.ts'
+import { requestIdFrom } from '../telemetry/request_id.ts'
+import { exchangeMetrics, listenerMetrics } from '../vital.ts'
+import type { Inbound } from '../wire/inbound.ts'
+import type { Incoming, IncomingWatcher } from '../wire/incoming.ts'
+import { headerLines, phraseOf } from '../wire/write.ts'
+import { gather, tapped } from './buffer.ts'
+import { type Forwarding, forwarding } from './forwarded.ts'
+import { answerLines, dropOwnFields, Lane } from './lane.ts'
+import { asWeirError, rescue } from './rescue.ts'
+import { upgradeOf } from './upgrade.ts'
+
+export interface ForwarderDeps {
+  readonly clock: Clock
+  readonly log: Log
+  readonly registry: Registry
+  /** A new UUIDv7. */
+  readonly inferenceId: () => string
+  /** Writes the access log; null = off. */
+  readonly record: ((record: ExchangeRecord) => void) | null
+}
+
+export class Forwarder {
+  readonly clock: Clock
+  readonly log: Log
+  readonly inferenceId: () => string
+  record: ((record: ExchangeRecord) => void) | null
+  forwarding: Forwarding = forwarding({ trusted: [], write: 'none', via: '' })
+  readonly #metrics: Handles<typeof exchangeMetrics>
+  readonly #refused: Handles<typeof listenerMetrics>['weir_refused_requests_total']
+  readonly #lanes = new Map<string, Lane>()
+  #generation: Generation | null = null
+  inFlight = 0
+
+  constructor(deps: ForwarderDeps) {
+    this.clock = deps.clock
+    this.log = deps.log
+    this.inferenceId = deps.inferenceId
+    this.record = deps.record
+    this.#metrics = deps.registry.handles(exchangeMetrics)
+    this.#refused = deps.registry.handles(listenerMetrics).weir_refused_requests_total
+  }
+
+  get generation(): Generation | null {
+    return this.#generation
+  }
+
+  /** From here on exchanges begin on this generation. */
+  set generation(generation: Generation) {
+    this.forwarding = forwarding(generation.config.forwarded)
+    for (const route of generation.config.routes) this.lane(route.name).bind(route.backend)
+    this.#generation = generation
+  }
+
+  lane(name: string): Lane {
+    const known = this.#lanes.get(name)
+    if (known !== undefined) return known
+    const lane = new Lane(name, this.#metrics)
+    this.#lanes.set(name, lane)
+    return lane
+  }
+
+  /** Takes a request from the wire. */
+  readonly serve = (request: Incoming): void => {
+    const generation = this.#generation
+    if (generation === null) throw new WeirError('DRAINING', 'the gateway is starting')
+    new Passage(this, generation, request).begin()
+  }
+
+  /** Answers what never became a request, and closes its connection. */
+  readonly refuse = (connection: Inbound, error: WeirError): void => {
+    this.#refused({ code: error.code }).add()
+    const requestId = requestIdFrom(undefined)
+    const answer = rescue(error, requestId, this.log)
+    const body = answer.body as Buffer
+    const head = `HTTP/1.1 ${answer.status} ${phraseOf(answer.status)}\r\n${headerLines(answer.headers)}content-length: ${body.length}\r\nx-request-id: ${requestId}\r\nconnection: close\r\n\r\n`
+    connection.socket.write(head + body.toString('latin1'), 'latin1')
+    connection.close()
+    this.record?.(refusedRecord(connection, error, requestId, answer.status, body.length))
+  }
+}
+
+/** One exchange under way. */
+class Passage implements IncomingWatcher {
+  readonly #forwarder: Forwarder
+  readonly #generation: Generation
+  readonly #request: Incoming
+  readonly #requestId: string
+  #caller: Caller
+  #route: CompiledRoute | null = null
+  #x: Exchange | null = null
+  /** Why nobody waits for the answer any more, or why the request cannot go on. */
+  #broken: WeirError | null = null
+  #status = 0
+  #firstByteAt = 0
+  #finished = false
+
+  constructor(forwarder: Forwarder, generation: Generation, request: Incoming) {
+    this.#forwarder = forwarder
+    this.#generation = generation
+    this.#request = request
+    this.#caller = request
+    this.#requestId = requestIdFrom(request.head.requestId === '' ? undefined : request.head.requestId)
+    request.watcher = this
+    generation.enter()
+    forwarder.inFlight++
+  }
+
+  begin(): void {
+    void this.#pass()
+  }
+
+  // ---------------------------------------------------------------- from head to answer
+
+  async #pass(): Promise<void> {
+    try {
+      this.#check()
+      const found = this.#find(0)
+      const candidate = found.when === null ? found : await this.#judge(found)
+      const x = this.#x ?? this.#exchange(candidate)
+      this.#route = candidate.route
+      x.phase = 'request'
+      const answer = await this.#answer(candidate.route, x)
+      if (this.#left) return this.#finish(null)
+      this.#respond(answer)
+    } catch (error) {
+      this.#fail(asWeirError(error))
+    }
+  }
+
+  get #left(): boolean {
+    return this.#broken !== null && this.#broken.code === 'CALLER_LEFT'
+  }
+
+  /** What must be right before any route is looked at. */
+  #check(): void {
+    const { head } = this.#request
+    const { limits } = this.#generation.config
+    if (this.#forwarder.inFlight > limits.in_flight) throw overloaded()
+    this.#caller = this.#forwarder.forwarding.apply(this.#request)
+    if (head.requestId !== this.#requestId) headers.set(head.headers, 'x-request-id', this.#requestId)
+  }
+
+  #find(from: number): Candidate<CompiledRoute> {
+    const { head } = this.#request
+    const found = this.#generation.router.find(head.method, head.target, head.headers, from)
+    if (found.route !== null) return found
+    if (found.allow === null) throw new WeirError('NO_ROUTE')
+    throw new NotAllowed(found.allow)
+  }
+
+  /** Tests conditions, on an exchange made for the route, until one holds. */
+  async #judge(candidate: Candidate<CompiledRoute>): Promise<Candidate<CompiledRoute>> {
+    for (;;) {
+      const { when, route } = candidate
+      if (when === null) return candidate
+      const x = this.#exchange(candidate)
+      if (when.body) x.body = this.#request.body = await gather(this.#request.body, route.maxBodyBytes)
+      if (when.test(x)) return candidate
+      this.#x = null
+      candidate = this.#find(candidate.next)
+    }
+  }
+
+  #exchange(candidate: Candidate<CompiledRoute>): Exchange {
+    const { route } = candidate
+    const { head } = this.#request
+    const x = new Exchange({
+      method: head.method,
+      target: head.target,
+      headers: head.headers,
+      body: this.#request.body,
+      caller: this.#caller,
+      route,
+      minor: head.minor,
+      upgrade: upgradeOf(head),
+      requestId: this.#requestId,
+      inferenceId: this.#forwarder.inferenceId(),
+      started: this.#request.started,
+      leg: new Leg(route.backend),
+      slots: route.slots,
+    })
+    x.params = candidate.params
+    this.#x = x
+    return x
+  }
+
+  /** The hooks and the backend: from the exchange to its answer, everything of it seen by those who asked. */
+  async #answer(route: CompiledRoute, x: Exchange): Promise<Answer> {
+    let verdict = runRequest(route, x)
+    if (verdict instanceof Promise) verdict = await verdict
+    if (verdict === null && route.requestBody !== null) {
+      x.body = await gather(x.body, route.maxBodyBytes)
+      verdict = runRequestBody(route, x)
+      if (verdict instanceof Promise) verdict = await verdict
+    }
+    if (verdict === null) {
+      if (route.replayBytes > 0 && x.body !== null && !Buffer.isBuffer(x.body) && x.body.length <= route.replayBytes) await this.#makeReplayable(route, x)
+      x.phase = 'backend'
+      verdict = await route.send(x, x.leg)
+    }
+    x.answer = verdict
+    x.phase = 'response'
+    return this.#response(route, x)
+  }
+
+  /** A body that may have to be sent again is made whole, if it is short enough. */
+  async #makeReplayable(route: CompiledRoute, x: Exchange): Promise<void> {
+    const body = x.body
+    if (body === null || Buffer.isBuffer(body)) return
+    x.body = await holdFlow(body, x.leg, route.replayBytes)
+  }
+
+  async #response(route: CompiledRoute, x: Exchange): Promise<Answer> {
+    const pending = runResponse(route, x)
+    if (pending !== undefined) await pending
+    if (route.responseBody !== null && x.answer!.tunnel === null && x.answer!.body !== null) {
+      x.answer!.body = await gatherAnswer(x.answer!, route.maxBodyBytes)
+      const body = runResponseBody(route, x)
+      if (body !== undefined) await body
+    }
+    const answer = x.answer!
+    const tap = route.responseChunk === null ? null : tapChunks(route, x)
+    if (tap !== null) answer.body = tapped(answer.body, tap)
+    return answer
+  }
+
+  // ---------------------------------------------------------------- the answer goes out
+
+  #fail(error: WeirError): void {
+    // A request that broke off is answered by its own fault, whatever the cancelled backend call says.
+    const cause = this.#broken ?? error
+    if (this.#x !== null) this.#x.error ??= cause
+    if (this.#left) return this.#finish(null)
+    const answer = rescue(cause, this.#requestId, this.#forwarder.log)
+    if (cause instanceof NotAllowed) answer.headers.push('allow', cause.allow)
+    this.#respond(answer)
+  }
+
+  #respond(answer: Answer): void {
+    const request = this.#request
+    const x = this.#x
+    this.#status = answer.status
+    this.#firstByteAt = this.#forwarder.clock.now()
+    dropOwnFields(answer.headers)
+    if (x !== null) x.answer = answer
+    request.respond(answer, this.#lines(answer), this.#broken !== null)
+  }
+
+  #lines(answer: Answer): string {
+    const own = this.#forwarder.forwarding.answerLines
+    if (!this.#generation.config.answer_headers) return own
+    const x = this.#x
+    if (x === null) return `${own}x-request-id: ${this.#requestId}\r\n`
+    return own + answerLines(this.#forwarder.lane(x.route.name), x, answer, this.#firstByteAt - this.#request.started)
+  }
+
+  // ---- IncomingWatcher
+
+  callerLeft(cause: WeirError): void {
+    this.#broken = cause
+    const x = this.#x
+    if (x !== null) {
+      x.error ??= cause
+      x.leg.cancel(cause)
+    }
+    // An answer that was going out ends here; one that was still awaited ends when the cancelled work says so.
+    if (this.#request.answering) this.#finish(cause)
+  }
+
+  answered(error: WeirError | null): void {
+    this.#finish(error)
+  }
+
+  #finish(error: WeirError | null): void {
+    if (this.#finished) return
+    this.#finished = true
+    const x = this.#x
+    this.#forwarder.inFlight--
+    if (x !== null && this.#route !== null) this.#measure(x, this.#route, error)
+    this.#generation.leave()
+    const record = this.#forwarder.record
+    if (record !== null) record(this.#record(error))
+  }
+
+  #measure(x: Exchange, route: CompiledRoute, error: WeirError | null): void {
+    const duration = this.#forwarder.clock.now() - this.#request.started
+    const lane = this.#forwarder.lane(route.name)
+    if (error !== null) x.error ??= error
+    lane.duration.observe(duration / 1000)
+    lane.overhead.observe(Math.max(0, duration - x.waited) / 1000)
+    lane.count(x.answer?.backend ?? '', this.#left ? 0 : this.#status)
+    runDone(route, x)
+  }
+
+  #record(error: WeirError | null): ExchangeRecord {
+    const request = this.#request
+    const x = this.#x
+    const answer = x?.answer ?? null
+    const ended = this.#forwarder.clock.now()
+    const code = this.#broken?.code ?? error?.code ?? answer?.code ?? null
+    return {
+      request_id: this.#requestId,
+      inference_id: x?.inferenceId ?? '',
+      client: this.#caller.address,
+      method: request.head.method,
+      target: request.head.target,
+      protocol: request.head.minor === 0 ? 'HTTP/1.0' : 'HTTP/1.1',
+      host: request.head.host,
+      status: this.#status,
+      code,
+      flags: x?.flags ?? null,
+      phase: x?.phase ?? 'request',
+      ended_by: endedBy(code, answer?.backend ?? ''),
+      route: this.#route?.name ?? '',
+      backend: answer?.backend ?? '',
+      arm: x?.arm ?? '',
+      attempts: x?.attempts ?? 0,
+      fallback: x?.fallback ?? '',
+      bytes_received: Buffer.isBuffer(request.body) ? request.body.length : request.bytesReceived,
+      bytes_sent: request.bytesSent,
+      duration_ms: ended - request.started,
+      backend_ms: x?.waited ?? 0,
+      ttfb_ms: this.#firstByteAt === 0 ? -1 : this.#firstByteAt - request.started,
+      model: answer?.model?.name ?? '',
+      model_version: answer?.model?.version ?? '',
+    }
+  }
+}
+
+class NotAllowed extends WeirError {
+  readonly allow: string
+  constructor(allow: string) {
+    super('METHOD_NOT_ALLOWED')
+    this.allow = allow
+  }
+}
+
+function overloaded(): WeirError {
+  const error = new WeirError('OVERLOADED', 'the gateway has as many exchanges under way as `limits.in_flight` allows')
+  error.retryAfter = 1
+  return error
+}
+
+async function gatherAnswer(answer: Answer, max: number): Promise<Buffer> {
+  try {
+    return await gather(answer.body, max)
+  } catch (error) {
+    if (!(error instanceof WeirError) || error.code !== 'BODY_TOO_LARGE') throw error
+    throw new WeirError('INVALID_ANSWER', `the answer of the backend is larger than the ${max} bytes this route buffers`)
+  }
+}
+
+function refusedRecord(connection: Inbound, error: WeirError, requestId: string, status: number, bytes: number): ExchangeRecord {
+  return {
+    request_id: requestId, inference_id: '', client: connection.address, method: '', target: '', protocol: '', host: '', status, code: error.code, flags: null,
+    phase: 'request', ended_by: endedBy(error.code, ''), route: '', backend: '', arm: '', attempts: 0, fallback: '', bytes_received: 0, bytes_sent: bytes,
+    duration_ms: 0, backend_ms: 0, ttfb_ms: 0, model: '', model_version: '',
+  }
+}

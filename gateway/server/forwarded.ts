@@ -1,0 +1,121 @@
+/**
+ * What weir tells backends about the caller and the way (X-Forwarded-*, Forwarded of RFC 7239, Via of RFC 9110 §7.6.3), and what it
+ * believes of what callers say: nothing, unless the peer is in `forwarded.trusted`.
+ */
+import { BlockList, isIPv6 } from 'node:net'
+import type { ForwardedConfig } from '../../config/config.ts'
+import { WeirError } from '../errors.ts'
+import type { Caller } from '../exchange.ts'
+import { all } from '../headers.ts'
+import { Kind, kindOf } from '../wire/fields.ts'
+import type { Incoming } from '../wire/incoming.ts'
+
+/** A request that passed here this often goes in a circle; fewer times is a chain of gateways. */
+const MAX_PASSES = 3
+
+export interface Forwarding {
+  /** Rewrites the request's headers in place. @returns who asks, as far as weir believes it. @throws WeirError `LOOP` */
+  apply(request: Incoming): Caller
+  /** Header lines every answer gets. */
+  readonly answerLines: string
+}
+
+export function forwarding(config: ForwardedConfig): Forwarding {
+  const trusted = blockList(config.trusted)
+  const xForwarded = config.write === 'x-forwarded' || config.write === 'both'
+  const rfc7239 = config.write === 'forwarded' || config.write === 'both'
+  const via = config.via === '' ? null : config.via
+
+  function apply(request: Incoming): Caller {
+    const { head } = request
+    const headers = head.headers
+    if (via !== null) addVia(headers, head.via, via, head.minor)
+    const believed = trusted !== null && isTrusted(trusted, request.address)
+    if (head.forwarded && !believed) dropForwarded(headers)
+    const caller = believed && head.forwarded ? namedCaller(request, headers, trusted) : request
+    if (xForwarded) addXForwarded(headers, request)
+    if (rfc7239) addForwarded(headers, request)
+    return caller
+  }
+  return { apply, answerLines: via === null ? '' : `via: 1.1 ${via}\r\n` }
+}
+
+function blockList(cidrs: readonly string[]): BlockList | null {
+  if (cidrs.length === 0) return null
+  const list = new BlockList()
+  for (const cidr of cidrs) {
+    const [address, bits] = cidr.split('/') as [string, string | undefined]
+    const family = isIPv6(address) ? 'ipv6' : 'ipv4'
+    list.addSubnet(address, bits === undefined ? (family === 'ipv6' ? 128 : 32) : Number(bits), family)
+  }
+  return list
+}
+
+function isTrusted(list: BlockList, address: string): boolean {
+  // A peer on a unix socket is on this machine, with rights on the socket's file.
+  return address === '' || list.check(address, isIPv6(address) ? 'ipv6' : 'ipv4')
+}
+
+function addVia(headers: string[], seen: string, name: string, minor: number): void {
+  if (seen !== '' && passes(seen, name) >= MAX_PASSES) throw new WeirError('LOOP')
+  headers.push('via', `1.${minor} ${name}`)
+}
+
+function passes(via: string, name: string): number {
+  let count = 0
+  for (const hop of via.split(',')) if (hop.trim().split(' ')[1] === name) count++
+  return count
+}
+
+function dropForwarded(headers: string[]): void {
+  let kept = 0
+  for (let i = 0; i < headers.length; i += 2) {
+    if (kindOf(headers[i]!) === Kind.forwarded) continue
+    headers[kept] = headers[i]!
+    headers[kept + 1] = headers[i + 1]!
+    kept += 2
+  }
+  headers.length = kept
+}
+
+function addXForwarded(headers: string[], request: Incoming): void {
+  const address = request.address === '' ? 'unknown' : request.address
+  append(headers, request.head.forwarded, 'x-forwarded-for', address)
+  // What a trusted proxy in front said of the caller's side stands: it saw that side, weir did not.
+  if (!request.head.forwarded || all(headers, 'x-forwarded-proto').length === 0) headers.push('x-forwarded-proto', request.tls ? 'https' : 'http')
+  if (request.head.host !== '' && (!request.head.forwarded || all(headers, 'x-forwarded-host').length === 0)) headers.push('x-forwarded-host', request.head.host)
+  if (!request.head.forwarded || all(headers, 'x-forwarded-port').length === 0) headers.push('x-forwarded-port', request.connection.localPortText)
+}
+
+/** Appends to the list in the last field of that name, or adds the field. */
+function append(headers: string[], mayExist: boolean, name: string, value: string): void {
+  if (mayExist) {
+    for (let i = headers.length - 2; i >= 0; i -= 2) {
+      if (headers[i]!.toLowerCase() !== name) continue
+      headers[i + 1] = `${headers[i + 1]!}, ${value}`
+      return
+    }
+  }
+  headers.push(name, value)
+}
+
+function addForwarded(headers: string[], request: Incoming): void {
+  const { address } = request
+  const node = address === '' ? 'unknown' : isIPv6(address) ? `"[${address}]:${request.port}"` : `"${address}:${request.port}"`
+  const host = request.head.host === '' ? '' : `;host="${request.head.host}"`
+  append(headers, request.head.forwarded, 'forwarded', `for=${node};proto=${request.tls ? 'https' : 'http'}${host}`)
+}
+
+/** The rightmost address of X-Forwarded-For that is no trusted proxy. */
+function namedCaller(request: Incoming, headers: readonly string[], trusted: BlockList): Caller {
+  const hops = all(headers, 'x-forwarded-for').join(',').split(',').map((hop) => hop.trim())
+  while (hops.length > 1 && isAddress(hops.at(-1)!) && isTrusted(trusted, hops.at(-1)!)) hops.pop()
+  const address = hops.at(-1) ?? ''
+  if (!isAddress(address)) return request
+  const tls = all(headers, 'x-forwarded-proto').at(-1)?.toLowerCase() === 'https' || request.tls
+  return { address, port: 0, tls, trailers: request.trailers, inform: (status, fields) => request.inform(status, fields) }
+}
+
+function isAddress(text: string): boolean {
+  return text !== '' && (isIPv6(text) || /^\d{1,3}(\.\d{1,3}){3}$/.test(text))
+}

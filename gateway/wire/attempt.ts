@@ -1,0 +1,282 @@
+/** One try against one endpoint: writes the request, times the answer, hands it on. Exactly one outcome. */
+import { WeirError } from '../errors.ts'
+import { Answer, type Exchange, type Flow, type Leg, type LegWatcher, type Sink, type Tunnel } from '../exchange.ts'
+import type { BodyTaker } from './body.ts'
+import { BodyFlow, type FlowSource } from './flow.ts'
+import { type AnswerHead, UNTIL_CLOSE } from './head.ts'
+import type { Outbound } from './outbound.ts'
+import { RawEnd } from './tunnel.ts'
+import { writeLastChunk, writeMessage, writePiece } from './write.ts'
+
+/** Milliseconds; 0 = none. */
+export interface AttemptTimeouts {
+  readonly connect_ms: number
+  readonly response_headers_ms: number
+  readonly first_byte_ms: number
+  readonly idle_ms: number
+}
+
+/** Where an attempt reports. */
+export interface AttemptOwner {
+  /** The answer's head is there (and for a small answer its body). */
+  attemptAnswered(attempt: Attempt, answer: Answer): void
+  /** No answer came. @param retriable the connection was a reused one and ended before the first byte of an answer */
+  attemptFailed(attempt: Attempt, error: WeirError, stale: boolean): void
+  /** Everything is over, once: the body is whole (`error` null) or will never be. Follows either of the above. */
+  attemptOver(attempt: Attempt, error: WeirError | null): void
+}
+
+const CONNECTING = 0
+const WAITING = 1
+const RECEIVING = 2
+const OVER = 3
+
+export class Attempt implements LegWatcher, BodyTaker, FlowSource, Sink {
+  readonly exchange: Exchange
+  readonly leg: Leg
+  readonly started: number
+  /** A HEAD has no body in its answer, whatever the head says. */
+  readonly bodyless: boolean
+  persistent = true
+  requestSent = false
+  untilClose = false
+  readonly #connection: Outbound
+  readonly #owner: AttemptOwner
+  readonly #timeouts: AttemptTimeouts
+  readonly #head: string
+  #phase = CONNECTING
+  #upload: Flow | null = null
+  #uploadChunked = false
+  #flow: BodyFlow | null = null
+  #firstByte = false
+  #answerBegun = false
+
+  /** @param head the request head as it goes out, framing and empty line included */
+  constructor(exchange: Exchange, leg: Leg, connection: Outbound, head: string, chunked: boolean, timeouts: AttemptTimeouts, owner: AttemptOwner) {
+    this.exchange = exchange
+    this.leg = leg
+    this.started = connection.deadlines.now()
+    this.bodyless = exchange.method === 'HEAD'
+    this.#connection = connection
+    this.#owner = owner
+    this.#timeouts = timeouts
+    this.#head = head
+    this.#uploadChunked = chunked
+  }
+
+  get upgrading(): boolean {
+    return this.exchange.upgrade !== ''
+  }
+
+  /** Begins: at once on a kept connection, else when it is connected. */
+  begin(): void {
+    this.#connection.take(this)
+    this.leg.watch(this)
+    if (this.#phase === OVER) return
+    if (this.#connection.connected) this.connected()
+    else this.#connection.deadlines.set(this.#connection, this.#timeouts.connect_ms)
+  }
+
+  // ---------------------------------------------------------------- the request
+
+  connected(): void {
+    this.#phase = WAITING
+    const body = this.exchange.body
+    if (body === null || Buffer.isBuffer(body)) {
+      writeMessage(this.#connection.socket, this.#head, body)
+      this.#sent()
+      return
+    }
+    this.#connection.socket.write(this.#head, 'latin1')
+    this.#upload = body
+    this.#wait(this.#timeouts.idle_ms)
+    body.start(this)
+  }
+
+  #sent(): void {
+    this.requestSent = true
+    this.#upload = null
+    if (this.#phase === WAITING) this.#wait(this.#timeouts.response_headers_ms)
+  }
+
+  #wait(ms: number): void {
+    this.#connection.deadlines.set(this.#connection, ms)
+  }
+
+  // ---- Sink of the upload
+
+  data(chunk: Buffer): boolean {
+    if (this.#phase === WAITING) this.#wait(this.#timeouts.idle_ms)
+    return writePiece(this.#connection.socket, chunk, this.#uploadChunked)
+  }
+
+  end(): void {
+    if (this.#uploadChunked) writeLastChunk(this.#connection.socket, null)
+    this.#sent()
+  }
+
+  fail(error: WeirError): void {
+    this.#upload = null
+    this.#stop(error)
+  }
+
+  drained(): void {
+    this.#upload?.resume()
+  }
+
+  // ---------------------------------------------------------------- the answer
+
+  /** The first bytes of an answer are there. */
+  answering(): void {
+    this.#answerBegun = true
+  }
+
+  informed(status: number, headers: string[]): void {
+    // 100 was not asked for by weir, 102 says nothing to anybody (RFC 9110 §15.2).
+    if (status !== 100 && status !== 102) this.exchange.caller.inform(status, headers)
+  }
+
+  answered(head: AnswerHead, body: Buffer | null): void {
+    this.#phase = RECEIVING
+    this.#owner.attemptAnswered(this, answerOf(head, body))
+  }
+
+  answeredFlow(head: AnswerHead): void {
+    this.#phase = RECEIVING
+    this.untilClose = head.length === UNTIL_CLOSE
+    this.#flow = new BodyFlow(Math.max(-1, head.length), this)
+    this.#wait(this.#timeouts.first_byte_ms || this.#timeouts.idle_ms)
+    this.#owner.attemptAnswered(this, answerOf(head, this.#flow))
+  }
+
+  bodyData(chunk: Buffer): void {
+    this.#firstByte = true
+    this.#wait(this.#timeouts.idle_ms)
+    this.#flow!.push(chunk)
+  }
+
+  /** The answer is whole. The connection is already free or gone. */
+  whole(trailers: string[] | null): void {
+    const flow = this.#flow
+    this.#close(null)
+    flow?.finish(trailers)
+  }
+
+  switched(head: AnswerHead, first: Buffer | null, joined: (raw: RawEnd) => void): void {
+    const connection = this.#connection
+    const raw = new RawEnd(connection.socket, connection.deadlines, this.#timeouts.idle_ms, () => connection.destroy())
+    joined(raw)
+    const answer = answerOf(head, null)
+    answer.tunnel = tunnelOf(raw, first)
+    this.#close(null)
+    this.#owner.attemptAnswered(this, answer)
+  }
+
+  // ---- FlowSource of the answer
+
+  flowStarted(): void {}
+
+  flowPaused(): void {
+    // The caller is slow; that is not the backend's fault.
+    this.#wait(0)
+    this.#connection.socket.pause()
+  }
+
+  flowResumed(): void {
+    this.#wait(this.#timeouts.idle_ms)
+    this.#connection.socket.resume()
+  }
+
+  flowCancelled(): void {
+    this.#abandon(new WeirError('CALLER_LEFT'))
+  }
+
+  // ---------------------------------------------------------------- failure
+
+  legCancelled(cause: WeirError): void {
+    this.#stop(cause)
+  }
+
+  deadlinePassed(): void {
+    if (this.#phase === CONNECTING) this.#stop(new WeirError('CONNECT_TIMEOUT'))
+    else if (this.#phase === WAITING) this.#stop(new WeirError(this.requestSent ? 'HEADERS_TIMEOUT' : 'IDLE_TIMEOUT'))
+    else if (this.#timeouts.first_byte_ms > 0 && !this.#firstByte) this.#stop(new WeirError('HEADERS_TIMEOUT', 'the backend sent a head but no body in time'))
+    else this.#stop(new WeirError('IDLE_TIMEOUT'))
+  }
+
+  /** The answer cannot be read. */
+  failed(error: WeirError): void {
+    this.#tell(error, false)
+  }
+
+  /** The connection is gone. */
+  lost(error: Error | null): void {
+    if (this.#phase === CONNECTING) return this.#tell(connectError(error), false)
+    const stale = this.#connection.uses > 0 && !this.#answerBegun
+    this.#tell(new WeirError('RESET', this.#answerBegun ? 'the backend closed the connection in the middle of its answer' : undefined), stale)
+  }
+
+  #stop(cause: WeirError): void {
+    if (this.#phase === OVER) return
+    const connection = this.#connection
+    this.#tell(cause, false)
+    connection.abandon()
+  }
+
+  #abandon(cause: WeirError): void {
+    if (this.#phase === OVER) return
+    const connection = this.#connection
+    this.#close(cause)
+    connection.abandon()
+  }
+
+  #tell(error: WeirError, stale: boolean): void {
+    if (this.#phase === OVER) return
+    const flow = this.#flow
+    this.#close(error)
+    if (flow === null) this.#owner.attemptFailed(this, error, stale)
+    else flow.fail(error)
+  }
+
+  #close(error: WeirError | null): void {
+    if (this.#phase === OVER) return
+    this.#phase = OVER
+    this.leg.unwatch(this)
+    this.#upload?.cancel()
+    this.#upload = null
+    this.#flow = null
+    this.#owner.attemptOver(this, error)
+  }
+}
+
+function answerOf(head: AnswerHead, body: Buffer | Flow | null): Answer {
+  const answer = new Answer(head.status, head.headers, body)
+  answer.phrase = head.phrase
+  answer.statedLength = head.stated
+  return answer
+}
+
+function tunnelOf(raw: RawEnd, first: Buffer | null): Tunnel {
+  return {
+    first,
+    join(other) {
+      const end = other as RawEnd
+      raw.join(end)
+      if (first !== null) end.write(first)
+    },
+    cancel: () => raw.destroy(),
+  }
+}
+
+const DNS = new Set(['ENOTFOUND', 'EAI_AGAIN', 'EAI_NODATA', 'EAI_FAIL', 'EAI_NONAME'])
+const REFUSED = new Set(['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'ECONNRESET', 'ENOENT', 'EACCES', 'EADDRNOTAVAIL', 'ETIMEDOUT', 'EMFILE', 'EPIPE', 'EPERM'])
+
+/** Which of the three ways to fail before a connection stands; the library's text goes to the log as cause, never to a caller. */
+function connectError(error: Error | null): WeirError {
+  if (error === null) return new WeirError('CONNECT_FAILED')
+  const first = error instanceof AggregateError ? (error.errors[0] as Error) : error
+  const code = (first as NodeJS.ErrnoException).code ?? ''
+  if (DNS.has(code)) return new WeirError('DNS_FAILED', undefined, { cause: error })
+  if (REFUSED.has(code)) return new WeirError('CONNECT_FAILED', undefined, { cause: error })
+  return new WeirError('TLS_FAILED', undefined, { cause: error })
+}

@@ -1,0 +1,461 @@
+/**
+ * Heads of HTTP/1.1 messages (RFC 9112), strictly: one scan over the received bytes, no regular expression, exact limits.
+ *
+ * Split-invariant: a head is judged when its last byte is there, or as soon as the bytes so far cannot become a valid one; what a
+ * whole head means never depends on where the stream was cut. Whatever two readers could understand in two ways is refused.
+ */
+import { WeirError } from '../errors.ts'
+import { dropNamed, HOST, Kind, kindOf, listHas, TARGET, TOKEN, VALUE } from './fields.ts'
+
+const CR = 13
+const LF = 10
+const SP = 32
+const HT = 9
+const COLON = 58
+
+export interface HeadLimits {
+  /** Bytes of the whole head, start line and empty line included. */
+  readonly head_bytes: number
+  readonly fields: number
+  readonly target_bytes: number
+}
+
+/** Body length: `>= 0` bytes, or one of these. */
+export const CHUNKED = -2
+export const UNTIL_CLOSE = -1
+
+/** End-to-end fields only; what frames the message or belongs to the connection has become a property. */
+export class MessageHead {
+  minor = 1
+  headers: string[] = []
+  /** Bytes, `CHUNKED` or (answers) `UNTIL_CLOSE`. */
+  length = 0
+  /** The connection may carry another message after this one. */
+  persistent = true
+  /** Raw value of Upgrade, '' if none or (HTTP/1.1) not named by Connection. */
+  upgrade = ''
+  /** Where the next message begins in the scanned buffer. */
+  end = 0
+}
+
+export class RequestHead extends MessageHead {
+  method = ''
+  /** Origin form, or `*`. */
+  target = ''
+  /** As sent or as in an absolute target; '' for HTTP/1.0 without one. */
+  host = ''
+  expects = false
+  /** The caller sent `TE: trailers`. */
+  trailers = false
+  /** `headers` holds X-Forwarded-* or the like. */
+  forwarded = false
+  requestId = ''
+  via = ''
+}
+
+export class AnswerHead extends MessageHead {
+  status = 0
+  phrase = ''
+  /** Content-Length as stated, -1 if none; differs from `length` for HEAD, 204 and 304. */
+  stated = -1
+  /** `Keep-Alive: timeout=` in milliseconds, 0 if not given. */
+  keepAliveMs = 0
+}
+
+/**
+ * Reads a request head from `buffer[from, to)`.
+ * @returns null when more bytes are needed
+ * @throws WeirError with the 4xx/5xx to answer; the connection cannot be used after it
+ */
+export function readRequestHead(buffer: Buffer, from: number, to: number, limits: HeadLimits): RequestHead | null {
+  // RFC 9112 §2.2: one empty line before a request line is forgiven, since old clients send one after a body.
+  if (to - from >= 2 && buffer[from] === CR && buffer[from + 1] === LF) from += 2
+  else if (to - from === 1 && buffer[from] === CR) return null
+  const lineEnd = scanRequestLine(buffer, from, to, limits)
+  if (lineEnd < 0) return null
+  const end = scanFields(buffer, lineEnd, to, from, limits)
+  if (end < 0) return null
+  const head = new RequestHead()
+  head.end = end
+  const text = buffer.toString('latin1', from, end)
+  readRequestLine(head, text, lineEnd - from)
+  const reading = readFields(head, text)
+  finishRequest(head, reading)
+  return head
+}
+
+/**
+ * Reads an answer head.
+ * @param bodyless the request was a HEAD
+ * @throws WeirError `BAD_ANSWER`
+ */
+export function readAnswerHead(buffer: Buffer, from: number, to: number, limits: HeadLimits, bodyless: boolean): AnswerHead | null {
+  try {
+    const lineEnd = scanStatusLine(buffer, from, to, limits)
+    if (lineEnd < 0) return null
+    const end = scanFields(buffer, lineEnd, to, from, limits)
+    if (end < 0) return null
+    const head = new AnswerHead()
+    head.end = end
+    const text = buffer.toString('latin1', from, end)
+    head.minor = text.charCodeAt(7) - 48
+    head.status = (text.charCodeAt(9) - 48) * 100 + (text.charCodeAt(10) - 48) * 10 + text.charCodeAt(11) - 48
+    head.phrase = text.slice(13, lineEnd - from - 2)
+    const reading = readFields(head, text)
+    finishAnswer(head, reading, bodyless)
+    return head
+  } catch (error) {
+    if (error instanceof WeirError && error.code !== 'BAD_ANSWER') throw new WeirError('BAD_ANSWER', `the backend's answer is malformed: ${error.message}`)
+    throw error
+  }
+}
+
+// ---------------------------------------------------------------- scanning: where things are, and whether the bytes are allowed
+
+/** Offsets of one head: name start, colon, value start, value end, for every field. One scratch for the thread; a scan is synchronous. */
+const spots = new Int32Array(4 * 1024)
+let fields = 0
+
+function scanRequestLine(b: Buffer, from: number, to: number, limits: HeadLimits): number {
+  let i = from
+  while (i < to && TOKEN[b[i]!] === 1) i++
+  if (i - from > 64) throw new WeirError('BAD_REQUEST_LINE', 'the method is longer than 64 bytes')
+  if (i === to) return -1
+  if (i === from || b[i] !== SP) throw new WeirError('BAD_REQUEST_LINE', 'a request line begins with a method and one space')
+  const target = ++i
+  while (i < to && TARGET[b[i]!] === 1) i++
+  if (i - target > limits.target_bytes) throw new WeirError('TARGET_TOO_LONG', `the target is longer than ${limits.target_bytes} bytes`)
+  if (i === to) return -1
+  if (b[i] !== SP || i === target) throw badTarget(b, i, target)
+  return scanVersion(b, i + 1, to)
+}
+
+function badTarget(b: Buffer, at: number, target: number): WeirError {
+  if (b[at] === CR || b[at] === LF || at === target) return new WeirError('BAD_REQUEST_LINE', 'a request line is `METHOD target HTTP/1.1`')
+  return new WeirError('BAD_TARGET', `the target holds byte 0x${b[at]!.toString(16).padStart(2, '0')} at offset ${at - target}`)
+}
+
+const VERSION = Buffer.from('HTTP/1.')
+
+function scanVersion(b: Buffer, from: number, to: number): number {
+  const known = Math.min(to - from, 10)
+  for (let k = 0; k < known; k++) {
+    const c = b[from + k]!
+    if (k < 5 ? c !== VERSION[k] : false) throw new WeirError('BAD_REQUEST_LINE', 'a request line ends with HTTP/1.1 or HTTP/1.0')
+    if (k === 5 && c !== 0x31) throw new WeirError('HTTP_VERSION')
+    if (k === 6 && c !== 0x2e) throw new WeirError('HTTP_VERSION')
+    if (k === 7 && c !== 0x30 && c !== 0x31) throw new WeirError('HTTP_VERSION')
+    if (k === 8 && c !== CR) throw new WeirError('BAD_REQUEST_LINE', 'a request line ends with CR LF right after the version')
+    if (k === 9 && c !== LF) throw new WeirError('BAD_REQUEST_LINE', 'a request line ends with CR LF right after the version')
+  }
+  return known < 10 ? -1 : from + 10
+}
+
+function scanStatusLine(b: Buffer, from: number, to: number, limits: HeadLimits): number {
+  const known = Math.min(to - from, 13)
+  for (let k = 0; k < known; k++) {
+    const c = b[from + k]!
+    const fine =
+      k < 7 ? c === VERSION[k] : k === 7 ? c === 0x30 || c === 0x31 : k === 8 ? c === SP : k === 9 ? c >= 0x31 && c <= 0x35 : k < 12 ? c >= 0x30 && c <= 0x39 : c === SP || c === CR
+    if (!fine) throw new WeirError('BAD_ANSWER', 'the backend did not answer with an HTTP/1.1 status line')
+  }
+  if (known < 13) return -1
+  let i = from + 12
+  while (i < to && VALUE[b[i]!] === 1) if (++i - from > limits.head_bytes) throw new WeirError('BAD_ANSWER', 'the status line is too long')
+  if (i === to) return -1
+  if (b[i] !== CR) throw new WeirError('BAD_ANSWER', 'the reason phrase holds a control character')
+  if (i + 1 === to) return -1
+  if (b[i + 1] !== LF) throw new WeirError('BAD_ANSWER', 'a CR without LF in the status line')
+  return i + 2
+}
+
+/** @returns the offset behind the empty line, or -1 when it has not come yet */
+function scanFields(b: Buffer, from: number, to: number, start: number, limits: HeadLimits): number {
+  const last = start + limits.head_bytes
+  const stop = to < last ? to : last
+  let i = from
+  let count = 0
+  for (;;) {
+    if (i >= stop) break
+    if (b[i] === CR) {
+      if (i + 1 >= stop) break
+      if (b[i + 1] !== LF) throw new WeirError('BAD_HEADER', 'a CR without LF')
+      fields = count
+      return i + 2
+    }
+    if (count === limits.fields) throw new WeirError('HEAD_TOO_LARGE', `more than ${limits.fields} header fields`)
+    const name = i
+    while (i < stop && TOKEN[b[i]!] === 1) i++
+    if (i >= stop) break
+    if (b[i] !== COLON || i === name) throw badName(b, i, name)
+    const colon = i++
+    while (i < stop && (b[i] === SP || b[i] === HT)) i++
+    const value = i
+    while (i < stop && VALUE[b[i]!] === 1) i++
+    if (i + 1 >= stop) break
+    if (b[i] !== CR || b[i + 1] !== LF) throw new WeirError('BAD_HEADER', `a header value holds byte 0x${b[i]!.toString(16).padStart(2, '0')}`)
+    let end = i
+    while (end > value && (b[end - 1] === SP || b[end - 1] === HT)) end--
+    const at = count * 4
+    if (at < spots.length) {
+      spots[at] = name - start
+      spots[at + 1] = colon - start
+      spots[at + 2] = value - start
+      spots[at + 3] = end - start
+    }
+    count++
+    i += 2
+  }
+  if (stop === last) throw new WeirError('HEAD_TOO_LARGE', `the head is larger than ${limits.head_bytes} bytes`)
+  return -1
+}
+
+function badName(b: Buffer, at: number, name: number): WeirError {
+  const c = b[at]!
+  if (at === name && (c === SP || c === HT)) return new WeirError('BAD_HEADER', 'a header line begins with white space (folding is not allowed)')
+  if (c === COLON) return new WeirError('BAD_HEADER', 'a header without a name')
+  if (c === SP || c === HT) return new WeirError('BAD_HEADER', 'white space between a header name and its colon')
+  if (c === CR || c === LF) return new WeirError('BAD_HEADER', 'a header line without a colon, or a line end that is not CR LF')
+  return new WeirError('BAD_HEADER', `a header name holds byte 0x${c.toString(16).padStart(2, '0')}`)
+}
+
+// ---------------------------------------------------------------- reading: what they mean
+
+/** What the fields said about framing and connection, before it is judged. */
+class Reading {
+  contentLength = -1
+  chunked = false
+  connection = ''
+  expect = ''
+  upgrade = ''
+  te = ''
+  host = ''
+  hosts = 0
+  hostAt = -1
+  keepAlive = ''
+}
+
+function readFields(head: MessageHead, text: string): Reading {
+  const reading = new Reading()
+  const headers = head.headers
+  for (let at = 0, last = fields * 4; at < last; at += 4) {
+    const name = text.slice(spots[at]!, spots[at + 1]!)
+    const value = text.slice(spots[at + 2]!, spots[at + 3]!)
+    const kind = kindOf(name)
+    if (kind === Kind.plain || readKnown(head, reading, kind, name, value)) headers.push(name, value)
+  }
+  return reading
+}
+
+/** @returns true if the field goes through */
+function readKnown(head: MessageHead, reading: Reading, kind: number, name: string, value: string): boolean {
+  switch (kind) {
+    case Kind.content_length:
+      if (reading.contentLength >= 0) throw new WeirError('BAD_FRAMING', 'more than one Content-Length')
+      reading.contentLength = decimal(value)
+      return false
+    case Kind.transfer_encoding:
+      if (reading.chunked) throw new WeirError('BAD_FRAMING', 'more than one Transfer-Encoding')
+      if (value.length !== 7 || value.toLowerCase() !== 'chunked') throw badCoding(value)
+      reading.chunked = true
+      return false
+    case Kind.host:
+      reading.hosts++
+      reading.host = value
+      reading.hostAt = head.headers.length
+      return true
+    case Kind.connection:
+      reading.connection = reading.connection === '' ? value : `${reading.connection},${value}`
+      return false
+    case Kind.expect:
+      reading.expect = value
+      return false
+    case Kind.upgrade:
+      reading.upgrade = reading.upgrade === '' ? value : `${reading.upgrade},${value}`
+      return false
+    case Kind.te:
+      reading.te = reading.te === '' ? value : `${reading.te},${value}`
+      return false
+    case Kind.keep_alive:
+      reading.keepAlive = value
+      return false
+    case Kind.hop:
+      return false
+    case Kind.twin:
+      if (head instanceof RequestHead) throw new WeirError('BAD_HEADER', `the header name "${name}" can be taken for "${name.replaceAll('_', '-')}"`)
+      return true
+    default:
+      if (head instanceof RequestHead) noteRequestField(head, kind, value)
+      return true
+  }
+}
+
+function noteRequestField(head: RequestHead, kind: number, value: string): void {
+  if (kind === Kind.forwarded) head.forwarded = true
+  else if (kind === Kind.request_id) head.requestId = value
+  else head.via = head.via === '' ? value : `${head.via},${value}`
+}
+
+function badCoding(value: string): WeirError {
+  const codings = value.toLowerCase().split(',').map((coding) => coding.trim())
+  const known = codings.every((coding) => coding === 'gzip' || coding === 'deflate' || coding === 'compress' || coding === 'chunked')
+  if (known && codings.at(-1) === 'chunked' && codings.indexOf('chunked') === codings.length - 1) return new WeirError('UNSUPPORTED_CODING')
+  return new WeirError('BAD_FRAMING', 'the only transfer coding is `chunked`')
+}
+
+/** 1*DIGIT below 2^53. */
+function decimal(value: string): number {
+  if (value.length === 0 || value.length > 15) throw new WeirError('BAD_FRAMING', 'Content-Length is not a decimal number of bytes')
+  let number = 0
+  for (let i = 0; i < value.length; i++) {
+    const digit = value.charCodeAt(i) - 48
+    if (digit < 0 || digit > 9) throw new WeirError('BAD_FRAMING', 'Content-Length is not a decimal number of bytes')
+    number = number * 10 + digit
+  }
+  return number
+}
+
+function readRequestLine(head: RequestHead, text: string, lineEnd: number): void {
+  const space = text.indexOf(' ')
+  head.method = text.slice(0, space)
+  head.target = text.slice(space + 1, lineEnd - 11)
+  head.minor = text.charCodeAt(lineEnd - 3) - 48
+}
+
+function finishRequest(head: RequestHead, reading: Reading): void {
+  if (reading.chunked) {
+    if (reading.contentLength >= 0) throw new WeirError('BAD_FRAMING', 'both Content-Length and Transfer-Encoding')
+    if (head.minor === 0) throw new WeirError('BAD_FRAMING', 'Transfer-Encoding in HTTP/1.0')
+    head.length = CHUNKED
+  } else head.length = Math.max(0, reading.contentLength)
+  checkHost(head, reading)
+  if (head.target.charCodeAt(0) !== 0x2f) rewriteTarget(head, reading)
+  if (hasDotSegment(head.target)) throw new WeirError('BAD_TARGET', 'the path holds a dot segment')
+  finishConnection(head, reading)
+  if (head.method === 'CONNECT' || head.method === 'TRACE') throw new WeirError('METHOD_NOT_SUPPORTED')
+  if (reading.expect !== '') {
+    if (reading.expect.toLowerCase() !== '100-continue') throw new WeirError('EXPECTATION_FAILED')
+    head.expects = head.minor === 1 && head.length !== 0
+  }
+  head.trailers = reading.te !== '' && listHas(reading.te, 'trailers')
+}
+
+function checkHost(head: RequestHead, reading: Reading): void {
+  if (reading.hosts === 0 && head.minor === 0) return
+  if (reading.hosts !== 1) throw new WeirError('BAD_HOST', reading.hosts === 0 ? 'HTTP/1.1 needs a Host' : 'more than one Host')
+  head.host = reading.host
+  if (!isAuthority(reading.host)) throw new WeirError('BAD_HOST', 'Host is not host[:port]')
+}
+
+/** host[:port], nothing else; IPv6 in brackets. */
+export function isAuthority(text: string): boolean {
+  if (text.length === 0) return false
+  for (let i = 0; i < text.length; i++) if (HOST[text.charCodeAt(i)] !== 1) return false
+  const bracket = text.charCodeAt(0) === 0x5b ? text.indexOf(']') : -1
+  if (bracket < 0 && (text.includes('[') || text.includes(']'))) return false
+  if (text.charCodeAt(0) === 0x5b && !isIpv6(text.slice(1, bracket))) return false
+  const rest = bracket < 0 ? text : text.slice(bracket + 1)
+  const colon = rest.indexOf(':')
+  if (bracket >= 0 && rest !== '' && colon !== 0) return false
+  if (colon < 0) return true
+  return isPort(rest.slice(colon + 1)) && (bracket >= 0 || colon > 0)
+}
+
+function isIpv6(text: string): boolean {
+  if (text.length < 2) return false
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charCodeAt(i) | 0x20
+    const hex = (c >= 0x30 && c <= 0x3a) || (c >= 0x61 && c <= 0x66)
+    if (!hex && text.charCodeAt(i) !== 0x2e) return false
+  }
+  return text.includes(':')
+}
+
+function isPort(text: string): boolean {
+  if (text.length === 0 || text.length > 5) return false
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) < 48 || text.charCodeAt(i) > 57) return false
+  return Number(text) <= 65535
+}
+
+/** `*` for OPTIONS, and absolute form (RFC 9112 §3.2.2), whose authority must be the Host. */
+function rewriteTarget(head: RequestHead, reading: Reading): void {
+  const target = head.target
+  if (target === '*') {
+    if (head.method !== 'OPTIONS') throw new WeirError('BAD_TARGET', '`*` is for OPTIONS alone')
+    return
+  }
+  // A CONNECT is refused as such, whatever its target.
+  if (head.method === 'CONNECT') throw new WeirError('METHOD_NOT_SUPPORTED')
+  const scheme = target.slice(0, 8).toLowerCase()
+  const skip = scheme.startsWith('http://') ? 7 : scheme === 'https://' ? 8 : 0
+  if (skip === 0) throw new WeirError('BAD_TARGET', 'the target is neither a path nor an absolute http url')
+  let slash = skip
+  while (slash < target.length && target[slash] !== '/' && target[slash] !== '?') slash++
+  const authority = target.slice(skip, slash)
+  if (!isAuthority(authority)) throw new WeirError('BAD_HOST', 'the authority of the target is not host[:port]')
+  if (reading.hosts === 1 && reading.host.toLowerCase() !== authority.toLowerCase()) throw new WeirError('BAD_HOST', 'Host differs from the authority of the target')
+  head.host = authority
+  if (reading.hosts === 1) head.headers[reading.hostAt + 1] = authority
+  else head.headers.unshift('Host', authority)
+  const rest = target.slice(slash)
+  head.target = rest.startsWith('/') ? rest : `/${rest}`
+}
+
+/** `/.`, `/..` as a whole segment of the path, dots plain or percent-encoded. */
+function hasDotSegment(target: string): boolean {
+  // Nearly every target has no dot behind a slash; look closer only if it has.
+  if (!target.includes('/.') && !target.includes('/%2')) return false
+  const query = target.indexOf('?')
+  const path = query < 0 ? target : target.slice(0, query)
+  return path.split('/').some((segment) => {
+    if (segment.length === 0 || segment.length > 6) return false
+    const plain = segment.toLowerCase().replaceAll('%2e', '.')
+    return plain === '.' || plain === '..'
+  })
+}
+
+function finishConnection(head: MessageHead, reading: Reading): void {
+  const connection = reading.connection
+  // In HTTP/1.0 there is no upgrade (RFC 9110 §7.8); it is kept to be refused.
+  if (head.minor === 0) head.upgrade = reading.upgrade
+  if (connection === '') {
+    head.persistent = head.minor === 1
+    return
+  }
+  if (head.minor === 1) head.persistent = !listHas(connection, 'close')
+  else head.persistent = listHas(connection, 'keep-alive') && !listHas(connection, 'close')
+  if (reading.upgrade !== '' && head.minor === 1 && listHas(connection, 'upgrade')) head.upgrade = reading.upgrade
+  const simple = connection.length === 5 || connection.length === 10 ? connection.toLowerCase() : ''
+  if (simple !== 'close' && simple !== 'keep-alive') dropNamed(head.headers, connection)
+}
+
+function finishAnswer(head: AnswerHead, reading: Reading, bodyless: boolean): void {
+  if (reading.chunked && reading.contentLength >= 0) throw new WeirError('BAD_ANSWER', 'the backend sent both Content-Length and Transfer-Encoding')
+  if (reading.chunked && head.minor === 0) throw new WeirError('BAD_ANSWER', 'the backend sent Transfer-Encoding in HTTP/1.0')
+  head.stated = reading.contentLength
+  finishConnection(head, reading)
+  if (reading.keepAlive !== '') head.keepAliveMs = keepAliveOf(reading.keepAlive)
+  if (bodyless || head.status < 200 || head.status === 204 || head.status === 304) {
+    head.length = 0
+    // A body where there can be none: what follows on this connection cannot be trusted.
+    if (reading.chunked && !bodyless) head.persistent = false
+    return
+  }
+  if (reading.chunked) head.length = CHUNKED
+  else if (reading.contentLength >= 0) head.length = reading.contentLength
+  else {
+    head.length = UNTIL_CLOSE
+    head.persistent = false
+  }
+}
+
+/** `timeout=5, max=100` → 5000; 0 when it says nothing usable. */
+function keepAliveOf(value: string): number {
+  for (const part of value.split(',')) {
+    const [name, number] = part.split('=')
+    if (name?.trim().toLowerCase() !== 'timeout' || number === undefined) continue
+    const seconds = Number(number.trim())
+    if (Number.isInteger(seconds) && seconds >= 0 && seconds < 1e6) return Math.max(1, seconds * 1000)
+  }
+  return 0
+}
