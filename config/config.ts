@@ -3,6 +3,7 @@
  * decoded, every default filled in, every path absolute, every reference checked.
  */
 
+/** Host '' = every interface. Port 0 = any free one. */
 export type Address = { readonly host: string; readonly port: number } | { readonly unix: string }
 
 /** PEM files, absolute paths. Re-read when they change. */
@@ -194,6 +195,8 @@ export interface Config {
   readonly models: ModelsConfig | null
   readonly backends: Readonly<Record<string, BackendConfig>>
   readonly routes: readonly RouteConfig[]
+  /** The file's own grammar with every default, for `explain` and `/config`: environment unexpanded, secrets hidden. Plain data. */
+  readonly effective: unknown
 }
 
 /** One complaint about a configuration. */

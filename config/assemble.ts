@@ -1,0 +1,152 @@
+/** From valid parts of the file to the types of `config.ts`. Each function reports what the schema cannot say and gives null then. */
+import { isComplaint, parseAddress, parseEndpoint } from './addresses.ts'
+import type { Address, AdminConfig, AnswerBackendConfig, BackendConfig, EndpointConfig, HttpBackendConfig, ListenConfig, ServerTls, UpstreamTls } from './config.ts'
+import { needFile } from './files.ts'
+import { type Complaint, join } from './issues.ts'
+import { complain, type Scene } from './scene.ts'
+
+// ---------------------------------------------------------------- listeners
+
+export function address(scene: Scene, text: string, path: string): Address | null {
+  const parsed = parseAddress(text, scene.base)
+  return isComplaint(parsed) ? complain(scene, path, masked(scene, path, parsed)) : parsed
+}
+
+interface WrittenTls {
+  readonly cert: string
+  readonly key: string
+  readonly client_ca?: string
+}
+type WrittenListen = string | { readonly address: string; readonly tls?: WrittenTls }
+
+function serverTls(scene: Scene, tls: WrittenTls | undefined, path: string): ServerTls | null {
+  if (tls === undefined) return null
+  const file = (key: 'cert' | 'key' | 'client_ca') => needFile(scene, join(path, key), tls[key])
+  return { cert: file('cert')!, key: file('key')!, client_ca: file('client_ca') }
+}
+
+export function listeners(scene: Scene, written: WrittenListen | readonly WrittenListen[]): ListenConfig[] {
+  const one = (item: WrittenListen, path: string): ListenConfig[] => {
+    const text = typeof item === 'string' ? item : item.address
+    const found = address(scene, text, typeof item === 'string' ? path : join(path, 'address'))
+    return found === null ? [] : [{ address: found, tls: typeof item === 'string' ? null : serverTls(scene, item.tls, join(path, 'tls')) }]
+  }
+  return Array.isArray(written) ? written.flatMap((item: WrittenListen, i) => one(item, join('listen', i))) : one(written as WrittenListen, 'listen')
+}
+
+export function admin(scene: Scene, written: string | { address: string; token?: string; tls?: WrittenTls }): AdminConfig | null {
+  if (written === 'off') return null
+  const options = typeof written === 'string' ? { address: written } : written
+  const found = address(scene, options.address, typeof written === 'string' ? 'admin' : 'admin.address')
+  const tls = serverTls(scene, options.tls, 'admin.tls')
+  return found === null ? null : { address: found, token: options.token ?? null, tls }
+}
+
+// ---------------------------------------------------------------- backends
+
+interface WrittenHttp {
+  readonly url?: string
+  readonly urls?: readonly string[]
+  readonly balance?: HttpBackendConfig['balance']
+  readonly connect: number
+  readonly response_headers: number
+  readonly idle: number
+  readonly connections: number
+  readonly keep_alive: number
+  readonly host?: HttpBackendConfig['host']
+  readonly headers?: Readonly<Record<string, string>>
+  readonly tls?: Partial<Omit<UpstreamTls, 'verify'>> & { readonly verify: boolean }
+}
+interface WrittenAnswer {
+  readonly status: number
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string
+  readonly json?: unknown
+  readonly rows?: Readonly<Record<string, unknown>>
+}
+type WrittenBackend =
+  | WrittenHttp
+  | { readonly onnx: string; readonly placement?: 'auto' | 'inline' | 'thread'; readonly columns?: readonly string[] }
+  | { readonly model: string; readonly version: string | number }
+  | { readonly answer: WrittenAnswer }
+
+export function backend(scene: Scene, name: string, written: WrittenBackend): BackendConfig | null {
+  const path = join('backends', name)
+  if ('onnx' in written) {
+    needFile(scene, join(path, 'onnx'), written.onnx)
+    return { kind: 'onnx', name, path: written.onnx, placement: written.placement ?? 'auto', columns: written.columns ?? null }
+  }
+  if ('model' in written) return { kind: 'model', name, model: written.model, version: String(written.version) }
+  if ('answer' in written) return answer(scene, name, written.answer, join(path, 'answer'))
+  return http(scene, name, written as WrittenHttp, path)
+}
+
+function http(scene: Scene, name: string, written: WrittenHttp, path: string): HttpBackendConfig | null {
+  const places = written.url !== undefined ? [[written.url, join(path, 'url')] as const] : (written.urls ?? []).map((url, i) => [url, join(join(path, 'urls'), i)] as const)
+  const endpoints: EndpointConfig[] = []
+  const seen = new Map<string, string>()
+  for (const [url, at] of places) {
+    const parsed = parseEndpoint(url, scene.base)
+    if (isComplaint(parsed)) complain(scene, at, masked(scene, at, parsed))
+    else if (seen.has(JSON.stringify(parsed))) complain(scene, at, { rule: 'duplicate-endpoint', message: 'this endpoint is listed twice', help: 'An endpoint twice would get twice the share; list each once.' })
+    else endpoints.push(parsed)
+    if (!isComplaint(parsed)) seen.set(JSON.stringify(parsed), at)
+  }
+  const headers = written.headers === undefined ? [] : fields(scene, written.headers, join(path, 'headers'), BACKEND_FIELDS)
+  if (endpoints.length < places.length || headers === null) return null
+  const secure = endpoints.some((endpoint) => endpoint.scheme === 'https')
+  if (written.tls !== undefined && !secure) {
+    scene.issues.warning(join(path, 'tls'), scene.tree.places.key(join(path, 'tls')), { rule: 'useless-tls', message: '`tls` has no effect on http urls', help: 'Write `https://` in the url.' })
+  }
+  return {
+    kind: 'http', name, endpoints, headers,
+    balance: written.balance ?? 'least_request',
+    connect_ms: written.connect, response_headers_ms: written.response_headers, idle_ms: written.idle,
+    connections: written.connections, keep_alive_ms: written.keep_alive,
+    // A certificate and a virtual host go by the name in the url; a plain-http model server sees the caller's Host, as behind any reverse proxy.
+    host: written.host ?? (secure ? 'backend' : 'keep'),
+    tls: upstreamTls(scene, written.tls, join(path, 'tls')),
+  }
+}
+
+function upstreamTls(scene: Scene, tls: WrittenHttp['tls'], path: string): UpstreamTls {
+  const file = (key: 'ca' | 'cert' | 'key') => needFile(scene, join(path, key), tls?.[key] ?? undefined)
+  const [ca, cert, key] = [file('ca'), file('cert'), file('key')]
+  if ((cert === null) !== (key === null)) complain(scene, path, { rule: 'incomplete-tls', message: `\`${cert === null ? 'key' : 'cert'}\` is given without \`${cert === null ? 'cert' : 'key'}\``, help: 'A client certificate needs both.' })
+  return { verify: tls?.verify ?? true, ca, cert, key, server_name: tls?.server_name ?? '' }
+}
+
+function answer(scene: Scene, name: string, written: WrittenAnswer, path: string): AnswerBackendConfig | null {
+  const bodies = (['body', 'json', 'rows'] as const).filter((key) => written[key] !== undefined)
+  if (bodies.length > 1) return complain(scene, join(path, bodies[1]!), { rule: 'conflicting-keys', message: `\`${bodies[1]}\` does not go with \`${bodies[0]}\``, help: 'An answer has one body.' })
+  if (bodies.length > 0 && (written.status === 204 || written.status === 205 || written.status === 304)) {
+    return complain(scene, join(path, bodies[0]!), { rule: 'conflicting-keys', message: `an answer with status ${written.status} has no body`, help: 'Remove the body, or use another status.' })
+  }
+  const headers = written.headers === undefined ? [] : fields(scene, written.headers, join(path, 'headers'), FRAMING_FIELDS)
+  if (headers === null) return null
+  const { body, json, rows } = written
+  return { kind: 'answer', name, status: written.status, headers, body: body !== undefined ? { text: body } : json !== undefined ? { json } : rows !== undefined ? { rows } : null }
+}
+
+// ---------------------------------------------------------------- header fields
+
+/** Fields that frame a message or belong to one connection: the wire writes them. */
+const FRAMING_FIELDS = ['content-length', 'transfer-encoding', 'connection', 'keep-alive', 'te', 'trailer', 'upgrade', 'expect', 'proxy-connection', 'proxy-authenticate', 'proxy-authorization']
+const BACKEND_FIELDS = [...FRAMING_FIELDS, 'host']
+
+function fields(scene: Scene, written: Readonly<Record<string, string>>, path: string, refused: readonly string[]): string[] | null {
+  let right = true
+  for (const name of Object.keys(written)) {
+    if (!refused.includes(name.toLowerCase())) continue
+    right = false
+    const help = name.toLowerCase() === 'host' ? 'Use `host: { name: … }`.' : 'weir frames messages itself; remove it.'
+    scene.issues.error(join(path, name), scene.tree.places.key(join(path, name)), { rule: 'bad-header', message: `the field \`${name}\` cannot be set here`, help })
+  }
+  return right ? Object.entries(written).flat() : null
+}
+
+/** A complaint that quotes the value is not repeated for a value out of the environment. */
+function masked(scene: Scene, path: string, complaint: Complaint): Complaint {
+  const written = scene.tree.written.get(path)
+  return written === undefined ? complaint : { ...complaint, message: `what \`${written.slice(0, 60)}\` holds is not right here` }
+}

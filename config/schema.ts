@@ -1,0 +1,253 @@
+/**
+ * The file as users write it. One declaration serves validation, defaults, the editor's JSON Schema and the docs; `load.ts`
+ * turns what it accepts into the types of `config.ts`.
+ */
+import { Duration, type Plugin, Size, type TSchema, Type } from '../gateway/plugin.ts'
+
+type Properties = Record<string, TSchema>
+
+/** Keys of strict objects; what is not named here is refused. */
+const Strict = (properties: Properties, description: string, more: Readonly<Record<string, unknown>> = {}) => Type.Object(properties, { additionalProperties: false, description, ...more })
+const Text = (description: string, more: Readonly<Record<string, unknown>> = {}) => Type.String({ minLength: 1, description, ...more })
+const OneOf = (values: readonly string[], description: string, more: Readonly<Record<string, unknown>> = {}) =>
+  Type.Unsafe<string>({ enum: values, description, ...more })
+const Path = (description: string) => Text(`${description} Relative to this file.`, { 'x-weir': 'file' })
+const optional = <T extends TSchema>(schema: T) => Type.Optional(schema)
+
+/** What may name a route or backend: it becomes a metric label and part of admin paths. */
+export const NAME = '^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$'
+/** `key` and `cert` of whoever serves or calls. */
+const FIELD_NAME = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
+/** Header values: visible characters, spaces and tabs. */
+const FIELD_VALUE = '^[^\\u0000-\\u0008\\u000a-\\u001f\\u007f]*$'
+
+const Fields = (description: string) =>
+  Type.Unsafe<Record<string, string>>({
+    type: 'object',
+    patternProperties: { [FIELD_NAME]: { type: 'string', pattern: FIELD_VALUE, maxLength: 8192, expected: 'a header value in one line' } },
+    additionalProperties: false,
+    maxProperties: 100,
+    expected: 'header names and values',
+    description,
+  })
+
+const ADDRESS_HELP = '`host:port`, `:port` (every interface), `[::1]:port` or `unix:/path`'
+const Address = (description: string, more: Readonly<Record<string, unknown>> = {}) => Text(`${description} ${ADDRESS_HELP}.`, { expected: `an address: ${ADDRESS_HELP}`, ...more })
+
+const ServerTls = Strict(
+  {
+    cert: Path('Certificate chain, PEM.'),
+    key: Path('Private key, PEM.'),
+    client_ca: optional(Path('Ask for client certificates that this CA (PEM) has signed.')),
+  },
+  'TLS on this listener; the files are read again when they change.',
+)
+
+const Listener = Strict({ address: Address('Where to listen.'), tls: optional(ServerTls) }, 'A listener with TLS.')
+const ListenOne = Type.Union([Address('Where to listen.'), Listener], { description: 'Where to listen for traffic.' })
+
+const Listen = Type.Union([Address('Where to listen.'), Listener, Type.Array(ListenOne, { minItems: 1, maxItems: 32, description: 'Several listeners.' })], {
+  description: 'Where to listen for traffic. Loopback by default: what stands in front of models opens to others only when told to.',
+  expected: `${ADDRESS_HELP}, an object with \`address\` and \`tls\`, or a list of these`,
+  default: '127.0.0.1:8080',
+})
+
+const Admin = Type.Union(
+  [
+    OneOf(['off'], 'No admin listener.'),
+    Address('Where to listen.'),
+    Strict(
+      { address: Address('Where to listen.'), token: optional(Text('Bearer token that every request must carry.', { minLength: 16, secret: true, expected: 'a token of at least 16 characters' })), tls: optional(ServerTls) },
+      'An admin listener with a token or TLS; one of them (TLS with `client_ca`) is needed off loopback.',
+    ),
+  ],
+  { description: 'The admin listener: /metrics /ready /healthz /config /routes /backends /models. `off` turns it off.', default: '127.0.0.1:9901' },
+)
+
+const Placement = () => OneOf(['auto', 'inline', 'thread'], 'Where a model runs: inline in the data thread (small models), on an inference thread, or decided by a measured run.', { default: 'auto' })
+
+const Models = Type.Union(
+  [Path('Folder of the repository.'), Strict({ path: Path('Folder of the repository: name/version/model.onnx.'), placement: optional(Placement()) }, 'A model repository with options.')],
+  { description: 'Model repository (name/version/model.onnx), served on /v2 by itself, after all routes.' },
+)
+
+// ---------------------------------------------------------------- backends
+
+const URL_HELP = '`http://host[:port][/prefix]`, `https://…` or `unix:/path/of/socket`'
+const Url = (description: string) => Text(`${description} ${URL_HELP}.`, { maxLength: 2048, expected: `a URL: ${URL_HELP}` })
+
+const UpstreamTls = Strict(
+  {
+    verify: optional(Type.Boolean({ description: 'Verify certificate and name of the backend.', default: true })),
+    ca: optional(Path('CA certificates (PEM) to trust instead of the system’s.')),
+    cert: optional(Path('Client certificate (PEM), for mutual TLS.')),
+    key: optional(Path('Private key (PEM) of `cert`.')),
+    server_name: optional(Text('Name for SNI and verification; default: the host of the url.')),
+  },
+  'TLS towards the backend.',
+)
+
+const HttpCommon: Properties = {
+  connect: optional(Duration({ description: 'Longest time for a connection to be accepted, TLS included.', default: '2s' })),
+  response_headers: optional(Duration({ description: 'Longest time from the sent request to the head of the answer.', default: '60s' })),
+  idle: optional(Duration({ description: 'Longest time without a byte in the middle of an answer.', default: '60s' })),
+  connections: optional(Type.Integer({ minimum: 1, maximum: 65535, description: 'Most connections to one endpoint, per data thread.', default: 1024 })),
+  keep_alive: optional(Duration({ description: 'How long an unused connection is kept; keep it below the idle timeout of the backend.', default: '4s' })),
+  host: optional(
+    Type.Union(
+      [OneOf(['keep', 'backend'], '`keep` the Host of the caller, or use the host of the url.'), Strict({ name: Text('The fixed name.', { pattern: '^[A-Za-z0-9._:\\[\\]-]+$', expected: 'a host name' }) }, 'A fixed Host.')],
+      { description: 'Which Host the backend sees. Default: `keep` for http, `backend` for https (whose certificate and virtual host go by the name in the url).' },
+    ),
+  ),
+  headers: optional(Fields('Fields set on every request to this backend.')),
+  tls: optional(UpstreamTls),
+}
+
+const Balance = optional(OneOf(['least_request', 'round_robin', 'random'], 'How an endpoint is chosen.', { default: 'least_request' }))
+const HttpOne = Strict({ url: Url('The address.'), ...HttpCommon }, 'An HTTP backend with one endpoint.', { what: 'http' })
+const HttpMany = Strict(
+  { urls: Type.Array(Url('One address.'), { minItems: 1, maxItems: 256, description: 'The addresses.' }), balance: Balance, ...HttpCommon },
+  'An HTTP backend with several endpoints.',
+)
+const Onnx = Strict(
+  {
+    onnx: Path('The model file.'),
+    placement: optional(Placement()),
+    columns: optional(Type.Array(Text('A name.'), { minItems: 1, maxItems: 65536, description: 'Feature names of the columns of a matrix input, for `rows`.' })),
+  },
+  'An ONNX model inside this process.',
+)
+const Model = Strict(
+  { model: Text('Name of the model.', { pattern: NAME, expected: 'the name of a model' }), version: optional(Type.Union([Type.Integer({ minimum: 0, description: 'A version.' }), OneOf(['latest'], 'The highest version.')], { description: 'A version number, or `latest`.', default: 'latest' })) },
+  'A model of the repository (`models:`).',
+)
+const Answer = Strict(
+  {
+    answer: Strict(
+      {
+        status: optional(Type.Integer({ minimum: 200, maximum: 599, description: 'Status code.', default: 200 })),
+        headers: optional(Fields('Fields of the answer.')),
+        body: optional(Type.String({ maxLength: 1 << 20, description: 'A text body.' })),
+        json: optional(Type.Unknown({ description: 'A JSON body.' })),
+        rows: optional(Type.Record(Type.String(), Type.Unknown({ description: 'The value of this output.' }), { minProperties: 1, description: 'Outputs by name: one answer row, repeated for as many rows as the request has, in the format of the route.' })),
+      },
+      'The constant answer: at most one of `body`, `json`, `rows`.',
+    ),
+  },
+  'A constant answer.',
+)
+
+/** One backend. */
+export const Backend = Type.Union([HttpOne, HttpMany, Onnx, Model, Answer], { description: 'Something that answers: `url`, `urls`, `onnx`, `model` or `answer`.', noun: 'kind of backend' })
+
+// ---------------------------------------------------------------- routes
+
+const METHOD = '^[A-Z][A-Z-]{0,23}$'
+const Method = () => Text('A method.', { pattern: METHOD, expected: 'an HTTP method in capitals, such as POST' })
+const Match = Strict(
+  {
+    host: optional(Text('Host of the request without port; `*.example.com` stands for one or more labels.')),
+    method: optional(Type.Union([Method(), Type.Array(Method(), { minItems: 1, maxItems: 32, uniqueItems: true, description: 'Several methods.' })], { description: 'Method or list of methods; default any.' })),
+    path: Text('Path of the request: exact, `{name}` one segment by name, `*` one segment, `**` the rest.', { maxLength: 2048 }),
+    headers: optional(Fields('Header values that must be there, exactly.')),
+    when: optional(Text('CEL condition on the request, such as `header["x-tier"] == "gold"`; on `input.*` the body is buffered first.', { 'x-weir': 'condition', maxLength: 4096 })),
+  },
+  'Which requests; everything given must hold.',
+)
+
+const OnError = () => optional(OneOf(['open', 'closed'], 'What a failure of this plugin does: `open` goes on without it, `closed` answers 500. Default: see the plugin.'))
+
+const UserPlugin = Strict(
+  { use: Path('File of the plugin, `.ts` or `.js`.'), options: optional(Type.Unknown({ description: 'Its options.' })), on_error: OnError() },
+  'A plugin of your own.',
+)
+
+function pluginItem(plugin: Plugin): TSchema {
+  return Strict({ [plugin.name]: plugin.config, on_error: OnError() }, plugin.summary)
+}
+
+function Route(plugins: Iterable<Plugin>): TSchema {
+  const Item = Type.Union([...Array.from(plugins, pluginItem), UserPlugin], { description: 'One plugin and its options.', noun: 'plugin' })
+  return Strict(
+    {
+      name: Text('Name in metrics, logs and headers.', { pattern: NAME, expected: 'a name of letters, digits, `_`, `.` and `-`' }),
+      match: Match,
+      backend: Text('Where its requests go, unless a plugin decides otherwise.', { 'x-weir': 'backend' }),
+      format: optional(OneOf(['oip', 'rows', 'openai'], 'How bodies are read and written when a plugin or model looks into them; default: by path and backend.')),
+      max_body_bytes: optional(Size({ description: 'Largest body that is buffered; larger ones get 413. Bodies that only pass through have no limit.', default: '64MiB' })),
+      plugins: optional(Type.Array(Item, { maxItems: 64, description: 'In this order; answers pass in reverse.', default: [] })),
+    },
+    'Match rule, plugins and a backend.',
+  )
+}
+
+// ---------------------------------------------------------------- the whole file
+
+const sections: Properties = {
+  listen: optional(Listen),
+  admin: optional(Admin),
+  metrics: optional(Type.Union([OneOf(['off'], 'No such listener.'), Address('Where to listen.')], { description: 'Read-only listener for Prometheus and probes: /metrics /ready /healthz.', default: 'off' })),
+  threads: optional(Type.Union([OneOf(['auto'], 'As many as the machine runs in parallel.'), Type.Integer({ minimum: 1, maximum: 256, description: 'So many.' })], { description: 'Data threads.', default: 'auto' })),
+  state: optional(Path('Folder for all that must be remembered. Reserved.')),
+  timeouts: optional(
+    Strict(
+      {
+        request_headers: optional(Duration({ description: 'Longest time for the head of a request to arrive.', default: '10s' })),
+        idle: optional(Duration({ description: 'Longest time without a byte: between requests, in a slow body, at a slow reader.', default: '60s' })),
+      },
+      'Timers of the listener.',
+      { default: {} },
+    ),
+  ),
+  limits: optional(
+    Strict(
+      {
+        head: optional(Size({ description: 'Largest head of a request (431 beyond).', default: '16KiB' })),
+        fields: optional(Type.Integer({ minimum: 1, maximum: 10_000, description: 'Most header fields of a request (431 beyond).', default: 100 })),
+        target: optional(Size({ description: 'Longest target of a request (414 beyond).', default: '8KiB' })),
+        connections: optional(Type.Integer({ minimum: 1, description: 'Most connections of callers, per data thread (closed beyond).', default: 10_000 })),
+        in_flight: optional(Type.Integer({ minimum: 1, description: 'Most requests under way, per data thread (503 beyond).', default: 10_000 })),
+      },
+      'Limits on what callers send.',
+      { default: {} },
+    ),
+  ),
+  forwarded: optional(
+    Strict(
+      {
+        trusted: optional(Type.Array(Text('An address or CIDR.'), { maxItems: 256, description: 'Addresses and CIDRs whose X-Forwarded-*, Forwarded and X-Request-Id are believed.', default: [] })),
+        write: optional(OneOf(['x-forwarded', 'forwarded', 'both', 'none'], 'Which headers tell backends of the caller.', { default: 'x-forwarded' })),
+        via: optional(Type.String({ pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]*$", maxLength: 64, description: 'Pseudonym for Via and loop detection; empty writes none.', default: 'weir', expected: 'a token' })),
+      },
+      'What backends learn of the caller, and what is believed of it.',
+      { default: {} },
+    ),
+  ),
+  answer_headers: optional(Type.Boolean({ description: 'Whether answers carry x-weir-* and server-timing.', default: true })),
+  access_log: optional(Type.Union([OneOf(['off', 'stdout'], 'Nowhere, or standard output.'), Strict({ file: Path('The file, appended to.') }, 'Into a file.')], { description: 'One JSON line for each request.', default: 'off' })),
+  drain: optional(
+    Strict(
+      {
+        grace: optional(Duration({ description: 'After SIGTERM: how long answers carry `connection: close` before the listener closes.', default: '1s' })),
+        deadline: optional(Duration({ description: 'From SIGTERM to the moment what is left is cut.', default: '30s' })),
+      },
+      'The graceful stop.',
+      { default: {} },
+    ),
+  ),
+  models: optional(Models),
+}
+
+/** Schema of a whole file with these plugins. */
+export function fileSchema(plugins: Iterable<Plugin>): TSchema {
+  return Strict(
+    {
+      ...sections,
+      backends: optional(
+        Type.Unsafe<Record<string, unknown>>({ type: 'object', patternProperties: { [NAME]: Backend }, additionalProperties: false, maxProperties: 1000, expected: 'backends by name', description: 'Backends by name.', default: {} }),
+      ),
+      routes: optional(Type.Array(Route(plugins), { maxItems: 1000, description: 'First match in this order wins.', default: [] })),
+    },
+    'Configuration of weir.',
+  )
+}

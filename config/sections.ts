@@ -1,0 +1,83 @@
+/** Everything of the file but backends and routes. */
+import { dirname } from 'node:path'
+import { checkNetwork } from './addresses.ts'
+import { address, admin, listeners } from './assemble.ts'
+import { checkAdmin, checkListeners } from './checks.ts'
+import type { AccessLogConfig, Address, AdminConfig, Config, ForwardedConfig, LimitsConfig, ListenConfig, ModelsConfig } from './config.ts'
+import { needFolder } from './files.ts'
+import { join } from './issues.ts'
+import { checkQuantities } from './quantities.ts'
+import { complain, type Scene, settle } from './scene.ts'
+import type { JsonSchema } from './validate.ts'
+
+type Data = Readonly<Record<string, unknown>>
+type Sections = Omit<Config, 'file' | 'hash' | 'effective' | 'backends' | 'routes'>
+
+/** With what is wrong left at its default: it is only used if nothing is. */
+export function loadSections(scene: Scene, file: Data, schema: JsonSchema, parallelism: number): Sections {
+  const section = <T>(name: string, positive: readonly string[] = []): T => {
+    const own = schema.properties![name]!
+    const right = Object.hasOwn(file, name) && scene.issues.clean(name)
+    const written = right ? file[name] : own.default
+    const settled = written === undefined ? undefined : settle<T>(scene, own, written)
+    if (right) checkQuantities(scene, own, written, name, positive)
+    return settled as T
+  }
+  const listen = listeners(scene, section('listen'))
+  const adminConfig = admin(scene, section('admin'))
+  const metrics = loadMetrics(scene, section('metrics'))
+  checkAdmin(scene, adminConfig)
+  checkListeners(scene, listenerPlaces(file, listen, adminConfig, metrics))
+  const threads = section<number | 'auto'>('threads')
+  const timeouts = section<{ request_headers: number; idle: number }>('timeouts', ['request_headers', 'idle'])
+  const drain = section<{ grace: number; deadline: number }>('drain')
+  return {
+    listen, admin: adminConfig, metrics,
+    threads: threads === 'auto' ? Math.max(1, parallelism) : threads,
+    state: section<string | undefined>('state') ?? null,
+    timeouts: { request_headers_ms: timeouts.request_headers, idle_ms: timeouts.idle },
+    limits: loadLimits(scene, section('limits')),
+    forwarded: loadForwarded(scene, section('forwarded')),
+    answer_headers: section<boolean>('answer_headers'),
+    access_log: loadAccessLog(scene, section('access_log')),
+    drain: { grace_ms: drain.grace, deadline_ms: drain.deadline },
+    models: loadModels(scene, section('models')),
+  }
+}
+
+function loadMetrics(scene: Scene, written: string): Address | null {
+  return written === 'off' ? null : address(scene, written, 'metrics')
+}
+
+function listenerPlaces(file: Data, listen: readonly ListenConfig[], admin: AdminConfig | null, metrics: Address | null): { path: string; address: Address }[] {
+  const many = Array.isArray(file['listen'])
+  const places = listen.map(({ address }, i) => ({ path: many ? join('listen', i) : 'listen', address }))
+  if (admin !== null) places.push({ path: 'admin', address: admin.address })
+  if (metrics !== null) places.push({ path: 'metrics', address: metrics })
+  return places
+}
+
+function loadLimits(scene: Scene, written: { head: number; fields: number; target: number; connections: number; in_flight: number }): LimitsConfig {
+  if (written.target >= written.head) complain(scene, 'limits', { rule: 'out-of-range', message: 'expected `target` below `head`, since the head holds the target', help: 'Raise `head` or lower `target`.' })
+  return { head_bytes: written.head, fields: written.fields, target_bytes: written.target, connections: written.connections, in_flight: written.in_flight }
+}
+
+function loadForwarded(scene: Scene, written: ForwardedConfig): ForwardedConfig {
+  written.trusted.forEach((network, i) => {
+    const complaint = checkNetwork(network)
+    if (complaint !== null) complain(scene, join('forwarded.trusted', i), complaint)
+  })
+  return written
+}
+
+function loadAccessLog(scene: Scene, written: 'off' | 'stdout' | { readonly file: string }): AccessLogConfig {
+  if (typeof written === 'object') needFolder(scene, 'access_log.file', dirname(written.file))
+  return { to: written }
+}
+
+function loadModels(scene: Scene, written: string | { path: string; placement?: ModelsConfig['placement'] } | undefined): ModelsConfig | null {
+  if (written === undefined) return null
+  const { path, placement = 'auto' } = typeof written === 'string' ? { path: written } : written
+  needFolder(scene, typeof written === 'string' ? 'models' : 'models.path', path)
+  return { path, placement }
+}
