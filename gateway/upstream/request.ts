@@ -1,6 +1,7 @@
 /** The request as a backend gets it: canonical, with the backend's own Host, path prefix and headers. */
-import type { HttpBackendConfig, EndpointConfig } from '../../config/config.ts'
-import { type Body, type Exchange } from '../exchange.ts'
+import type { EndpointConfig, HttpBackendConfig } from '../../config/config.ts'
+import type { Body, Exchange } from '../exchange.ts'
+import { headerLines } from '../wire/write.ts'
 
 export type WriteHead = (x: Exchange, endpoint: EndpointConfig) => string
 
@@ -12,7 +13,7 @@ export function needsChunks(body: Body): boolean {
 /** Compiles what the config says about a backend's requests. */
 export function headWriter(config: HttpBackendConfig): WriteHead {
   const overridden = new Set(everySecond(config.headers).map((name) => name.toLowerCase()))
-  const fixed = lines(config.headers)
+  const fixed = headerLines(config.headers)
   const fixedHost = typeof config.host === 'object' ? config.host.name : null
   const keepHost = config.host === 'keep'
   return function writeHead(x, endpoint) {
@@ -46,12 +47,6 @@ function framing(x: Exchange): string {
 /** RFC 9110 §8.6: a request of a method that has content by its meaning says that its content is empty. */
 function bodyExpected(method: string): boolean {
   return method === 'POST' || method === 'PUT' || method === 'PATCH'
-}
-
-function lines(headers: readonly string[]): string {
-  let text = ''
-  for (let i = 0; i < headers.length; i += 2) text += `${headers[i]!}: ${headers[i + 1]!}\r\n`
-  return text
 }
 
 function everySecond(headers: readonly string[]): string[] {

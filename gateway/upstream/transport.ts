@@ -3,7 +3,6 @@
  * fallbacks and total deadlines are plugins. One thing is repaired: a bodyless GET, HEAD or OPTIONS on a *reused* connection that ends
  * before the first byte of an answer was not answered by anybody, and goes once more on a fresh connection.
  */
-import { isDeepStrictEqual } from 'node:util'
 import type { HttpBackendConfig } from '../../config/config.ts'
 import type { Clock } from '../clock.ts'
 import { WeirError } from '../errors.ts'
@@ -43,11 +42,6 @@ type Outcome = (typeof OUTCOMES)[number]
 
 export function httpBackend(config: HttpBackendConfig, deps: TransportDeps): HttpBackend {
   return new Transport(config, deps)
-}
-
-/** Whether a backend can live on in the next generation. */
-export function sameBackend(a: HttpBackendConfig, b: HttpBackendConfig): boolean {
-  return isDeepStrictEqual(a, b)
 }
 
 class Transport implements HttpBackend {
