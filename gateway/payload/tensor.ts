@@ -11,13 +11,14 @@ export interface Owner {
   readonly label: string
 }
 
-interface IntegerType {
+export interface IntegerType {
   readonly make: (length: number) => Uint8Array | Uint16Array | Uint32Array | Int8Array | Int16Array | Int32Array
   readonly min: number
   readonly max: number
 }
 
-const integers: Partial<Record<Dtype, IntegerType>> = {
+/** The integers a double holds. */
+export const integers: Readonly<Partial<Record<Dtype, IntegerType>>> = {
   INT8: { make: (n) => new Int8Array(n), min: -128, max: 127 },
   INT16: { make: (n) => new Int16Array(n), min: -32768, max: 32767 },
   INT32: { make: (n) => new Int32Array(n), min: -2147483648, max: 2147483647 },
@@ -30,7 +31,7 @@ export const INT64_RANGE = { min: -(2n ** 63n), max: 2n ** 63n - 1n } as const
 export const UINT64_RANGE = { min: 0n, max: 2n ** 64n - 1n } as const
 
 /** How the values of a type are called in a message. */
-const nouns: Readonly<Record<Dtype, string>> = {
+export const nouns: Readonly<Record<Dtype, string>> = {
   BOOL: 'true or false',
   UINT8: 'an integer 0 to 255', UINT16: 'an integer 0 to 65535', UINT32: 'an integer 0 to 4294967295', UINT64: 'an integer 0 to 18446744073709551615',
   INT8: 'an integer -128 to 127', INT16: 'an integer -32768 to 32767', INT32: 'an integer -2147483648 to 2147483647',

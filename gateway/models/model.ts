@@ -1,0 +1,101 @@
+/** One version of one model as a data thread uses it: request columns in, answer columns out. */
+import type { Body, Leg } from '../exchange.ts'
+import { WeirError } from '../errors.ts'
+import type { Counter, Histogram, Registry } from '../metrics.ts'
+import type { Log } from '../plugin.ts'
+import type { Column, Columns } from '../payload/columns.ts'
+import { rowCount } from '../payload/rows.ts'
+import { shapeText } from '../payload/tensor.ts'
+import { modelMetrics } from '../vital.ts'
+import type { ModelDescription } from './description.ts'
+import type { ModelHost } from './host.ts'
+import { bindRows, bindTensors, chooseOutputs } from './signature.ts'
+
+/** Makes a body whole; `server/buffer.ts` has it. @throws WeirError `BODY_TOO_LARGE` */
+export type Gather = (body: Body, maxBytes: number) => Buffer | Promise<Buffer>
+
+export interface ModelDeps {
+  readonly registry: Registry
+  readonly log: Log
+}
+
+export class Model {
+  readonly description: ModelDescription
+  /** What answers say of who made them. */
+  readonly identity: { readonly name: string; readonly version: string }
+  readonly #host: ModelHost | null
+  readonly #log: Log
+  readonly #seconds: Histogram
+  readonly #failures: Readonly<Record<'input' | 'run' | 'overload', Counter>>
+
+  /** @param host null when the model failed to load */
+  constructor(description: ModelDescription, host: ModelHost | null, { registry, log }: ModelDeps) {
+    this.description = description
+    const { name, version } = description
+    this.identity = { name, version }
+    this.#host = host
+    this.#log = log
+    const handles = registry.handles(modelMetrics)
+    const labels = { model: name, version }
+    this.#seconds = handles.weir_model_run_seconds(labels)
+    const failures = (reason: string): Counter => handles.weir_model_failures_total({ ...labels, reason })
+    this.#failures = { input: failures('input'), run: failures('run'), overload: failures('overload') }
+  }
+
+  /** False for a model that did not load, and for a while when the inference thread is replaced. */
+  get ready(): boolean {
+    return this.#host !== null && this.#host.ready
+  }
+
+  /** Whether it loaded at all. */
+  get loaded(): boolean {
+    return this.#host !== null
+  }
+
+  /** @param named true: columns are features by name and are converted; false: tensors that must be what the model takes @throws WeirError */
+  async run(request: Columns, named: boolean, leg: Leg): Promise<Columns> {
+    const { signature, features } = this.description
+    if (this.#host === null || signature === null) throw new WeirError('MODEL_NOT_READY', `${this.#title} is not ready`)
+    // No rows: nothing to compute and, as rows, not even column names to check.
+    if (named && rowCount(request) === 0) return { columns: [], model: this.identity }
+    const outputs = this.#checked(() => chooseOutputs(request, signature))
+    const inputs = this.#checked(() => (named ? bindRows(request, signature, features) : bindTensors(request, signature)))
+    try {
+      const { columns, took_ms } = await this.#host.run(inputs, outputs, leg)
+      this.#seconds.observe(took_ms / 1000)
+      return { columns, model: this.identity }
+    } catch (error) {
+      throw this.#failure(error, inputs)
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#host?.close()
+  }
+
+  get #title(): string {
+    const { name, version } = this.identity
+    return version === '' ? `model "${name}"` : `model "${name}" version ${version}`
+  }
+
+  #checked<T>(check: () => T): T {
+    try {
+      return check()
+    } catch (error) {
+      this.#failures.input.add()
+      throw error
+    }
+  }
+
+  #failure(error: unknown, inputs: readonly Column[]): WeirError {
+    if (error instanceof WeirError) {
+      if (error.reason === 'overload' || error.reason === 'ejected') this.#failures.overload.add()
+      return error
+    }
+    this.#failures.run.add()
+    // The library's words hold paths and source lines: they are for the log.
+    this.#log.warn('a model failed', { ...this.identity, error: error instanceof Error ? error.message : String(error) })
+    const given = inputs.map(({ name, dtype, shape }) => `"${name}" ${dtype} ${shapeText(shape)}`).join(', ')
+    return new WeirError('MODEL_FAILED', `${this.#title} failed on this input (${given}): check its values`)
+  }
+}

@@ -1,0 +1,115 @@
+/** What a model takes and gives, and how a request is made to fit it. */
+import { WeirError } from '../errors.ts'
+import type { Column, Columns, Dtype } from '../payload/columns.ts'
+import { clip } from '../payload/json.ts'
+import { rowCount } from '../payload/rows.ts'
+import { shapeText } from '../payload/tensor.ts'
+import { convert, concatenate } from './convert.ts'
+
+export interface TensorSpec {
+  readonly name: string
+  /** null: no tensor (a ZipMap's sequence of maps), or a type the protocol does not know. */
+  readonly dtype: Dtype | null
+  /** -1 is a variable dimension. What an output declares may be wrong: the result's own shape counts. */
+  readonly shape: readonly number[]
+  /** Symbol of a variable first dimension ('' when it has no name), null when it is fixed. */
+  readonly rows: string | null
+}
+
+export interface Signature {
+  readonly inputs: readonly TensorSpec[]
+  readonly outputs: readonly TensorSpec[]
+}
+
+/** Names listed in a message. */
+const MAX_LISTED = 10
+
+/** Requested outputs in their order, or all. @throws WeirError `MODEL_INPUT` */
+export function chooseOutputs(request: Columns, signature: Signature): string[] {
+  const names = request.outputs ?? signature.outputs.map(({ name }) => name)
+  for (const name of names) {
+    const spec = signature.outputs.find((output) => output.name === name)
+    if (spec === undefined) throw new WeirError('MODEL_INPUT', `unknown output "${clip(name)}"; the model gives ${list(signature.outputs.map((output) => output.name))}`)
+    if (spec.dtype !== null) continue
+    const others = signature.outputs.filter((output) => output.dtype !== null).map((output) => output.name)
+    throw new WeirError('MODEL_INPUT', `output "${clip(name)}" of the model is not a tensor (a ZipMap, perhaps) and cannot be sent; request ${list(others)} alone`)
+  }
+  return [...names]
+}
+
+/** Tensors of a request that says what they are: names, types and shapes must be the model's. @throws WeirError `MODEL_INPUT` */
+export function bindTensors(request: Columns, signature: Signature): Column[] {
+  const { inputs } = signature
+  for (const { name } of request.columns) {
+    if (!inputs.some((spec) => spec.name === name)) throw new WeirError('MODEL_INPUT', `unknown input "${clip(name)}"; the model takes ${list(inputs.map((spec) => spec.name))}`)
+  }
+  const bound = inputs.map((spec) => {
+    const column = request.columns.find(({ name }) => name === spec.name)
+    if (column === undefined) throw new WeirError('MODEL_INPUT', `input "${spec.name}" is missing (${spec.dtype} ${shapeText(spec.shape)})`)
+    if (column.dtype !== spec.dtype) throw new WeirError('MODEL_INPUT', `input "${spec.name}": expected datatype ${spec.dtype}, found ${column.dtype}`)
+    checkShape(column.shape, spec)
+    return column
+  })
+  checkRows(bound, inputs)
+  return bound
+}
+
+function checkShape(shape: readonly number[], spec: TensorSpec): void {
+  const fits = shape.length === spec.shape.length && spec.shape.every((size, i) => size === -1 || size === shape[i])
+  if (!fits) throw new WeirError('MODEL_INPUT', `input "${spec.name}": expected shape ${shapeText(spec.shape)}, found ${shapeText(shape)}`)
+}
+
+/** Inputs whose first dimension is the same variable have as many rows (ONNX Runtime would broadcast some of them in silence). */
+function checkRows(columns: readonly Column[], specs: readonly TensorSpec[]): void {
+  const first = new Map<string, Column>()
+  columns.forEach((column, i) => {
+    const symbol = specs[i]!.rows
+    if (symbol === null) return
+    const other = first.get(symbol)
+    if (other === undefined) first.set(symbol, column)
+    else if (other.shape[0] !== column.shape[0]) {
+      throw new WeirError('MODEL_INPUT', `input "${column.name}": expected ${other.shape[0]} rows as in "${other.name}", found ${column.shape[0]}`)
+    }
+  })
+}
+
+/**
+ * Named features: one column an input, or the columns `features` of the only input, a matrix. Numbers are converted if
+ * nothing but precision is lost. Features the model does not know are ignored: apps send ids and context along.
+ * @throws WeirError `MODEL_INPUT`
+ */
+export function bindRows(request: Columns, signature: Signature, features: readonly string[] | null): Column[] {
+  const { inputs } = signature
+  const byName = new Map(request.columns.map((column) => [column.name, column]))
+  const [only] = inputs
+  if (features !== null && inputs.length === 1 && only !== undefined && !byName.has(only.name)) {
+    const columns = found(features, byName)
+    return [concatenate(columns, only.name, only.dtype!, rowCount(request))]
+  }
+  const columns = found(inputs.map(({ name }) => name), byName)
+  return columns.map((column, i) => fit(column, inputs[i]!))
+}
+
+function found(names: readonly string[], byName: ReadonlyMap<string, Column>): Column[] {
+  const missing = names.filter((name) => !byName.has(name))
+  if (missing.length === 0) return names.map((name) => byName.get(name)!)
+  const unknown = [...byName.keys()].filter((name) => !names.includes(name))
+  const hint = unknown.length === 0 ? '' : `; found instead ${list(unknown)}`
+  throw new WeirError('MODEL_INPUT', `missing feature${missing.length === 1 ? '' : 's'} ${list(missing)}${hint}`)
+}
+
+/** A column of rows in the rank of its input: `[N]` and `[N,1]` are the same there. */
+function fit(column: Column, spec: TensorSpec): Column {
+  let { shape } = column
+  const rank = spec.shape.length
+  if (shape.length === 1 && rank === 2) shape = [shape[0]!, 1]
+  else if (shape.length === 2 && shape[1] === 1 && rank === 1) shape = [shape[0]!]
+  checkShape(shape, spec)
+  return { name: spec.name, dtype: spec.dtype!, shape, data: convert(column, spec.dtype!) }
+}
+
+function list(names: readonly string[]): string {
+  const shown = names.slice(0, MAX_LISTED).map((name) => `"${clip(name)}"`)
+  const rest = names.length - shown.length
+  return rest > 0 ? `${shown.join(', ')} and ${rest} more` : shown.join(', ')
+}

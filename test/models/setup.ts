@@ -1,0 +1,122 @@
+/** Models under test, from a folder to the answer, in this thread and on the inference thread. */
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { BackendConfig, Config, ModelsConfig } from '../../config/config.ts'
+import { systemClock } from '../../gateway/clock.ts'
+import { Answer, type Backend, Exchange, type Format, Leg, type Send } from '../../gateway/exchange.ts'
+import { Registry } from '../../gateway/metrics.ts'
+import { createModelControl, type ModelControl } from '../../gateway/models/control.ts'
+import { createModels, type Models } from '../../gateway/models/models.ts'
+import type { Log } from '../../gateway/plugin.ts'
+
+export const fixtures = join(import.meta.dirname, '../fixtures/models')
+export const badModels = join(import.meta.dirname, '../fixtures/bad_models')
+
+/** The folder with the models that are too large for the project, or null. */
+export const largeModels = findLarge()
+
+function findLarge(): string | null {
+  const root = process.env.WEIR_TEST_DATA
+  if (root === undefined) return null
+  return [root, join(root, 'models')].find((folder) => existsSync(join(folder, 'heavy/1/model.onnx'))) ?? null
+}
+
+export interface LogLine {
+  readonly level: string
+  readonly message: string
+  readonly fields: Readonly<Record<string, unknown>>
+}
+
+export function memoryLog(): Log & { readonly lines: LogLine[] } {
+  const lines: LogLine[] = []
+  const at = (level: string) => (message: string, fields: Readonly<Record<string, unknown>> = {}) => void lines.push({ level, message, fields })
+  return { lines, debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
+}
+
+export function configOf(models: ModelsConfig | null, backends: Record<string, BackendConfig> = {}): Config {
+  return { models, backends } as unknown as Config
+}
+
+export function onnx(name: string, path: string, options: { placement?: 'auto' | 'inline' | 'thread'; columns?: string[] } = {}): BackendConfig {
+  return { kind: 'onnx', name, path, placement: options.placement ?? 'auto', columns: options.columns ?? null }
+}
+
+export interface Stage {
+  readonly control: ModelControl
+  readonly models: Models
+  readonly registry: Registry
+  readonly log: ReturnType<typeof memoryLog>
+  close(): Promise<void>
+}
+
+export async function stage(config: Config, entry?: URL): Promise<Stage> {
+  const log = memoryLog()
+  const registry = new Registry()
+  const control = await createModelControl(config, { log, clock: systemClock, ...(entry !== undefined && { entry }) })
+  const models = await createModels(control.description, control.connect(), { registry, log, clock: systemClock, gather })
+  return {
+    control, models, registry, log,
+    async close() {
+      await models.close()
+      await control.close()
+    },
+  }
+}
+
+function gather(): Buffer {
+  throw new Error('these tests send whole bodies')
+}
+
+const nowhere: Backend = { name: 'nowhere', kind: 'answer', send: (() => new Answer(500, [], null)) as Send }
+
+export function exchange(body: string | Buffer | null, format: Format | null = null, options: { method?: string; headers?: string[] } = {}): Exchange {
+  return new Exchange({
+    method: options.method ?? 'POST', target: '/', headers: options.headers ?? [], body: typeof body === 'string' ? Buffer.from(body) : body,
+    caller: { address: '127.0.0.1', port: 1, tls: false, inform: () => undefined },
+    route: { name: 'test', format, maxBodyBytes: 1 << 26 },
+    minor: 1, upgrade: '', requestId: 'request-1', inferenceId: '', started: 0, leg: new Leg(nowhere), slots: 0,
+  })
+}
+
+export async function ask(backend: Backend, body: string | Buffer, format: Format | null = null): Promise<Answer> {
+  const x = exchange(body, format)
+  return backend.send(x, x.leg)
+}
+
+export function textOf(answer: Answer): string {
+  return (answer.body as Buffer).toString()
+}
+
+export function json(answer: Answer): any {
+  return JSON.parse(textOf(answer))
+}
+
+export function temporary(): { path: string; remove: () => void } {
+  const path = mkdtempSync(join(tmpdir(), 'weir-models-'))
+  return { path, remove: () => rmSync(path, { recursive: true, force: true }) }
+}
+
+export interface Golden {
+  readonly name: string
+  readonly request: { readonly inputs: readonly { name: string; shape: number[]; datatype: string; data: unknown[] }[]; readonly outputs?: readonly { name: string }[]; readonly id?: string }
+  readonly response_outputs: readonly { name: string; shape: number[]; datatype: string; data: unknown[] }[]
+  readonly rtol: number
+  readonly atol: number
+  /** As it stands in the file: numbers keep their spelling. */
+  readonly text: string
+  /** Data of the expected outputs as they stand in the file. */
+  readonly spelled: readonly string[]
+}
+
+/** The cases of a golden file; the file has one a line. */
+export function golden(folder: string): Golden[] {
+  const lines = readFileSync(join(folder, 'golden.json'), 'utf8').split('\n').filter((line) => line.startsWith('{'))
+  return lines.map((line) => {
+    const text = line.replace(/,$/, '')
+    const start = text.indexOf('"request":') + '"request":'.length
+    const end = text.indexOf(',"response_outputs":')
+    const spelled = [...text.slice(end).matchAll(/"data":\[([^\]]*)\]/g)].map((match) => match[1]!)
+    return { ...(JSON.parse(text) as Golden), text: text.slice(start, end), spelled }
+  })
+}
