@@ -1,0 +1,64 @@
+/** What the admin listener asks of the gateway. The control thread answers; where data threads must be asked, it asks all of them. */
+import type { Issue } from '../../config/config.ts'
+import type { RegistryView } from '../metrics.ts'
+import type { AdminRequest } from '../plugin.ts'
+
+export interface AdminControl {
+  /** Registries of all threads, what dead ones had counted included. */
+  views(): readonly RegistryView[]
+  ready(): Readiness
+  config(): ConfigReport
+  /** In the order of matching; plain data. */
+  routes(): readonly unknown[]
+  /** What every data thread knows of the endpoints of its backends. */
+  backends(): Promise<readonly ThreadReport[]>
+  /** Plain data. */
+  models(): unknown
+  /** Calls `'GET /state'` of a plugin on every data thread. @param path with its leading slash */
+  plugin(route: string, plugin: string, path: string, request: AdminRequest): Promise<PluginReport>
+  reload(): Promise<ReloadReport>
+  /** Begins to stop gracefully, once; later calls change nothing. */
+  drain(): void
+}
+
+export interface Readiness {
+  readonly ready: boolean
+  readonly reason: 'ready' | 'starting' | 'draining' | 'no_data_thread'
+}
+
+export interface ConfigReport {
+  /** '' when the config was made from flags. */
+  readonly file: string
+  readonly hash: string
+  /** Unix milliseconds. */
+  readonly loaded_at: number
+  /** False after a reload that failed: the running config is not the one in the file. */
+  readonly synchronized: boolean
+  /** Complaints of the last load; warnings when it went well. */
+  readonly issues: readonly Issue[]
+  /** The running config as plain data, secrets redacted. */
+  readonly config: unknown
+}
+
+/** What one data thread said. */
+export type ThreadReport = { readonly thread: number; readonly value: Readonly<Record<string, unknown>> } | ThreadError
+
+export interface ThreadError {
+  readonly thread: number
+  readonly error: string
+}
+
+export type PluginReport =
+  /** No such route, plugin or path. */
+  | { readonly kind: 'unknown' }
+  /** The path exists for other methods. */
+  | { readonly kind: 'method'; readonly allow: readonly string[] }
+  /** Merged over the threads that answered; `errors` of those that did not. */
+  | { readonly kind: 'answer'; readonly value: unknown; readonly errors: readonly ThreadError[] }
+
+export interface ReloadReport {
+  readonly ok: boolean
+  /** Of the config that runs now. */
+  readonly hash: string
+  readonly issues: readonly Issue[]
+}

@@ -1,0 +1,125 @@
+/** What the admin listener serves: one table, also printed at `/`. */
+import type { Clock } from '../clock.ts'
+import { exposition, EXPOSITION_TYPE, processMetrics } from '../metrics.ts'
+import type { AdminControl, ThreadError } from './control.ts'
+
+/** A request that passed the guards. */
+export interface Asked {
+  readonly method: 'GET' | 'POST'
+  /** The segments behind the endpoint's own, decoded. */
+  readonly rest: readonly string[]
+  readonly query: URLSearchParams
+  readonly body: unknown
+}
+
+export interface Answered {
+  readonly status: number
+  readonly body: unknown
+  /** A string body is sent as it is, under this type. */
+  readonly type?: string
+  readonly allow?: readonly string[]
+}
+
+export interface Endpoint {
+  /** First segment; a `path` that ends in `/` has segments behind it. */
+  readonly path: string
+  readonly methods: readonly ('GET' | 'POST')[]
+  readonly summary: string
+  /** Needs no token. */
+  readonly open?: true
+  /** Served by the read-only listener too. */
+  readonly readOnly?: true
+  readonly answer: (asked: Asked) => Answered | Promise<Answered>
+}
+
+/** How long data threads may take to answer. */
+const ASK_MS = 2_000
+/** Models are loaded meanwhile. */
+const RELOAD_MS = 60_000
+
+const ok = (body: unknown): Answered => ({ status: 200, body })
+export const refused = (status: number, error: string): Answered => ({ status, body: { error } })
+
+export function endpointsOf(control: AdminControl, clock: Clock): Endpoint[] {
+  return [
+    { path: '/metrics', methods: ['GET'], summary: 'Prometheus text', readOnly: true, answer: () => metrics(control) },
+    { path: '/ready', methods: ['GET'], summary: '200 when traffic is served, else 503 and the reason', open: true, readOnly: true, answer: () => readiness(control) },
+    { path: '/healthz', methods: ['GET'], summary: '200 while the process lives', open: true, readOnly: true, answer: () => ok({ status: 'ok' }) },
+    { path: '/config', methods: ['GET'], summary: 'the running configuration, secrets redacted, and what the last load said', answer: () => configuration(control) },
+    { path: '/routes', methods: ['GET'], summary: 'routes in the order of matching', answer: () => ok({ routes: control.routes() }) },
+    { path: '/routes/', methods: ['GET', 'POST'], summary: '/routes/<route>/<plugin>/<path>: what a plugin shows', answer: (asked) => plugin(control, clock, asked) },
+    { path: '/backends', methods: ['GET'], summary: 'endpoints of every backend, by data thread', answer: () => backends(control, clock) },
+    { path: '/models', methods: ['GET'], summary: 'models and their versions', answer: async () => ok({ models: await within(clock, ASK_MS, control.models()) }) },
+    { path: '/reload', methods: ['POST'], summary: 'load the file again; a bad one changes nothing', answer: () => reload(control, clock) },
+    { path: '/drain', methods: ['POST'], summary: 'stop gracefully', answer: () => drain(control) },
+  ]
+}
+
+export function listOf(endpoints: readonly Endpoint[]): Answered {
+  return ok({ endpoints: endpoints.map(({ path, methods, summary }) => ({ path: path.endsWith('/') ? `${path}<…>` : path, methods, summary })) })
+}
+
+async function metrics(control: AdminControl): Promise<Answered> {
+  return { status: 200, type: EXPOSITION_TYPE, body: await exposition(control.views(), processMetrics()) }
+}
+
+function readiness(control: AdminControl): Answered {
+  const { ready, reason } = control.ready()
+  return { status: ready ? 200 : 503, body: { ready, reason } }
+}
+
+function configuration(control: AdminControl): Answered {
+  const { file, hash, loaded_at, synchronized, issues, config } = control.config()
+  return ok({ file, hash, loaded_at: new Date(loaded_at).toISOString(), synchronized, issues, config })
+}
+
+async function plugin(control: AdminControl, clock: Clock, { method, rest, query, body }: Asked): Promise<Answered> {
+  const [route, name, ...path] = rest
+  if (route === undefined || name === undefined || path.length === 0) return refused(404, 'say /routes/<route>/<plugin>/<path>')
+  const report = await within(clock, ASK_MS, control.plugin(route, name, `/${path.join('/')}`, { method, query, body }))
+  if (report.kind === 'unknown') return refused(404, 'no plugin of this route shows anything there')
+  if (report.kind === 'method') return { ...refused(405, `use ${report.allow.join(' or ')}`), allow: report.allow }
+  // The value stands alone while all is well, so that its shape is the plugin's.
+  return report.errors.length === 0 ? ok(report.value) : partial(report.errors, { value: report.value }, report.value !== undefined)
+}
+
+/** By backend, then by thread: what one thread sees of an endpoint is its own. */
+async function backends(control: AdminControl, clock: Clock): Promise<Answered> {
+  const reports = await within(clock, ASK_MS, control.backends())
+  const errors: ThreadError[] = []
+  const byName = new Map<string, { thread: number; state: unknown }[]>()
+  for (const report of reports) {
+    if ('error' in report) errors.push(report)
+    else for (const [name, state] of Object.entries(report.value)) byName.set(name, [...(byName.get(name) ?? []), { thread: report.thread, state }])
+  }
+  const body = { backends: [...byName].map(([name, threads]) => ({ name, threads })) }
+  return errors.length === 0 ? ok(body) : partial(errors, body, errors.length < reports.length)
+}
+
+/** Some threads did not answer: what there is, and who is missing. */
+function partial(errors: readonly ThreadError[], body: object, some: boolean): Answered {
+  return { status: some ? 200 : 504, body: { ...body, errors } }
+}
+
+async function reload(control: AdminControl, clock: Clock): Promise<Answered> {
+  const { ok: loaded, hash, issues } = await within(clock, RELOAD_MS, control.reload())
+  return { status: loaded ? 200 : 422, body: { ok: loaded, hash, issues } }
+}
+
+function drain(control: AdminControl): Answered {
+  control.drain()
+  return { status: 202, body: { status: 'draining' } }
+}
+
+/** A thread that is stuck must not hold the answer. */
+export class LateError extends Error {}
+
+async function within<T>(clock: Clock, ms: number, work: T | Promise<T>): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>()
+  const timer = clock.after(ms, () => reject(new LateError(`the gateway did not answer within ${ms} ms`)))
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    timer.cancel()
+  }
+}

@@ -1,0 +1,186 @@
+import { describe, expect, it } from 'vitest'
+import type { AdminRequest } from '../../gateway/plugin.ts'
+import { settled } from '../fake_clock.ts'
+import { start } from './helpers.ts'
+
+const issue = { severity: 'error', file: '/etc/weir.yaml', line: 3, column: 5, path: 'routes[0].backend', rule: 'unknown-backend', message: 'no backend "x"', help: '' } as const
+
+describe('reading', () => {
+  it('GET / lists every endpoint', async () => {
+    const { json } = await (await start()).get('/')
+    const { endpoints } = json as { endpoints: { path: string; methods: string[] }[] }
+    expect(endpoints.map(({ path, methods }) => `${methods.join('|')} ${path}`)).toEqual([
+      'GET /metrics', 'GET /ready', 'GET /healthz', 'GET /config', 'GET /routes', 'GET|POST /routes/<…>', 'GET /backends', 'GET /models', 'POST /reload', 'POST /drain',
+    ])
+  })
+
+  it('GET /metrics is Prometheus text with process metrics', async () => {
+    const { status, headers, text } = await (await start()).get('/metrics')
+    expect(status).toBe(200)
+    expect(headers['content-type']).toBe('text/plain; version=0.0.4; charset=utf-8')
+    expect(text).toContain('weir_requests_total{route="fraud",backend="fraud_v1",code="2xx"} 42\n')
+    expect(text).toMatch(/^process_resident_memory_bytes \d+/m)
+  })
+
+  it.each([
+    [{ ready: true, reason: 'ready' }, 200],
+    [{ ready: false, reason: 'starting' }, 503],
+    [{ ready: false, reason: 'draining' }, 503],
+    [{ ready: false, reason: 'no_data_thread' }, 503],
+  ] as const)('GET /ready %j is %i', async (readiness, status) => {
+    const got = await (await start({ ready: () => readiness })).get('/ready')
+    expect([got.status, got.json]).toEqual([status, readiness])
+  })
+
+  it('GET /healthz is 200 whatever /ready says', async () => {
+    const got = await (await start({ ready: () => ({ ready: false, reason: 'draining' }) })).get('/healthz')
+    expect([got.status, got.json]).toEqual([200, { status: 'ok' }])
+  })
+
+  it('GET /config, also after a reload that failed', async () => {
+    const report = { file: '/etc/weir.yaml', hash: 'abc123', loaded_at: Date.UTC(2026, 0, 31, 12), synchronized: false, issues: [issue], config: { threads: 2 } }
+    const { json } = await (await start({ config: () => report })).get('/config')
+    expect(json).toEqual({ ...report, loaded_at: '2026-01-31T12:00:00.000Z' })
+  })
+
+  it('GET /routes and /models', async () => {
+    const admin = await start()
+    expect((await admin.get('/routes')).json).toEqual({ routes: [{ name: 'fraud' }] })
+    expect((await admin.get('/models')).json).toEqual({ models: [{ name: 'cancer', versions: ['1'] }] })
+  })
+
+  it('HEAD is GET without the body', async () => {
+    const { status, headers, text } = await (await start()).ask({ path: '/healthz', method: 'HEAD' })
+    expect([status, headers['content-length'], text]).toEqual([200, String('{\n  "status": "ok"\n}\n'.length), ''])
+  })
+
+  it('is never cached and never guessed about', async () => {
+    const { headers } = await (await start()).get('/ready')
+    expect(headers).toMatchObject({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff', 'content-security-policy': "default-src 'none'" })
+    expect(headers).not.toHaveProperty('access-control-allow-origin')
+  })
+
+  it.each(['/nothing', '/metrics/', '/ready/x', '//', '/routes/%zz/a/b', '*', '/__proto__', '/%2e%2e/config'])('GET %s is 404', async (path) => {
+    const { status, json } = await (await start()).get(path)
+    expect([status, json]).toEqual([404, { error: 'there is nothing here; / lists what there is' }])
+  })
+
+  it('the query does not matter to a path', async () => {
+    expect((await (await start()).get('/ready?verbose')).status).toBe(200)
+  })
+})
+
+describe('GET /backends', () => {
+  it('is ordered by backend, then by thread', async () => {
+    const reports = [{ thread: 0, value: { a: ['a0'], b: ['b0'] } }, { thread: 1, value: { a: ['a1'], b: ['b1'] } }]
+    const { status, json } = await (await start({ backends: async () => reports })).get('/backends')
+    expect([status, json]).toEqual([200, { backends: [{ name: 'a', threads: [{ thread: 0, state: ['a0'] }, { thread: 1, state: ['a1'] }] }, { name: 'b', threads: [{ thread: 0, state: ['b0'] }, { thread: 1, state: ['b1'] }] }] }])
+  })
+
+  it('names the threads that did not answer', async () => {
+    const reports = [{ thread: 0, value: { a: ['a0'] } }, { thread: 1, error: 'no answer within 2000 ms' }]
+    const { status, json } = await (await start({ backends: async () => reports })).get('/backends')
+    expect([status, json]).toEqual([200, { backends: [{ name: 'a', threads: [{ thread: 0, state: ['a0'] }] }], errors: [reports[1]] }])
+  })
+
+  it('is 504 when none answered', async () => {
+    const reports = [{ thread: 0, error: 'dead' }]
+    const { status, json } = await (await start({ backends: async () => reports })).get('/backends')
+    expect([status, json]).toEqual([504, { backends: [], errors: reports }])
+  })
+
+  it('is 504 after two seconds when the control thread gets no answer at all', async () => {
+    const admin = await start({ backends: () => new Promise(() => undefined) })
+    const asked = admin.get('/backends')
+    while (admin.clock.pending === 0) await settled()
+    admin.clock.advance(1_999)
+    await settled()
+    admin.clock.advance(1)
+    expect(await asked).toMatchObject({ status: 504, json: { error: 'the gateway did not answer within 2000 ms' } })
+    expect(admin.clock.pending).toBe(0)
+  })
+
+  it('is 500 without inner words when the control thread fails, and the log says why', async () => {
+    const admin = await start({ backends: () => Promise.reject(new Error('secret detail')) })
+    const { status, text } = await admin.get('/backends')
+    expect(status).toBe(500)
+    expect(text).not.toContain('secret detail')
+    expect(admin.logged).toEqual(['an admin request failed'])
+  })
+})
+
+describe('a plugin\'s own pages', () => {
+  it('get route, plugin, path, query and body as they were meant', async () => {
+    const calls: unknown[][] = []
+    const plugin = async (route: string, name: string, path: string, request: AdminRequest) => {
+      calls.push([route, name, path, request.method, Object.fromEntries(request.query), request.body])
+      return { kind: 'answer', value: { seen: calls.length }, errors: [] } as const
+    }
+    const admin = await start({ plugin })
+    expect(await admin.get('/routes/my%20route/split%232/state?a=1&b=%26')).toMatchObject({ status: 200, json: { seen: 1 } })
+    expect(await admin.post('/routes/fraud/split/arms/fraud_v1', '{"weight":5}')).toMatchObject({ status: 200, json: { seen: 2 } })
+    expect(calls).toEqual([
+      ['my route', 'split#2', '/state', 'GET', { a: '1', b: '&' }, undefined],
+      ['fraud', 'split', '/arms/fraud_v1', 'POST', {}, { weight: 5 }],
+    ])
+  })
+
+  it.each(['/routes/', '/routes/fraud', '/routes/fraud/split'])('GET %s says how to ask', async (path) => {
+    expect(await (await start()).get(path)).toMatchObject({ status: 404, json: { error: 'say /routes/<route>/<plugin>/<path>' } })
+  })
+
+  it('unknown ones are 404, other methods 405 with allow', async () => {
+    expect((await (await start()).get('/routes/fraud/split/nothing')).status).toBe(404)
+    const admin = await start({ plugin: async () => ({ kind: 'method', allow: ['POST'] }) })
+    const { status, headers, json } = await admin.get('/routes/fraud/split/arms')
+    expect([status, headers['allow'], json]).toEqual([405, 'POST', { error: 'use POST' }])
+  })
+
+  it('threads that failed are named beside what the others said', async () => {
+    const errors = [{ thread: 1, error: 'it threw' }]
+    const some = await start({ plugin: async () => ({ kind: 'answer', value: 7, errors }) })
+    expect(await some.get('/routes/a/b/c')).toMatchObject({ status: 200, json: { value: 7, errors } })
+    const none = await start({ plugin: async () => ({ kind: 'answer', value: undefined, errors }) })
+    expect(await none.get('/routes/a/b/c')).toMatchObject({ status: 504, json: { errors } })
+  })
+
+  it('a value that JSON cannot carry is an error, not a hang', async () => {
+    const cycle: Record<string, unknown> = {}
+    cycle['self'] = cycle
+    const admin = await start({ plugin: async () => ({ kind: 'answer', value: cycle, errors: [] }) })
+    expect(await admin.get('/routes/a/b/c')).toMatchObject({ status: 500, json: { error: 'the answer cannot be written as JSON; the log says why' } })
+  })
+
+  it('a body that is no JSON is 400, one that is too large 413', async () => {
+    const admin = await start({ plugin: async () => ({ kind: 'answer', value: 1, errors: [] }) })
+    expect(await admin.post('/routes/a/b/c', '{')).toMatchObject({ status: 400, json: { error: 'the body is not JSON' } })
+    expect((await admin.post('/routes/a/b/c', JSON.stringify('x'.repeat((1 << 20) - 2)))).status).toBe(200)
+    expect((await admin.post('/routes/a/b/c', JSON.stringify('x'.repeat((1 << 20) - 1)))).status).toBe(413)
+    expect((await admin.post('/routes/a/b/c', JSON.stringify('x'.repeat(8 << 20)))).status).toBe(413)
+  })
+})
+
+describe('changing', () => {
+  it('POST /reload tells what came of it', async () => {
+    expect(await (await start()).post('/reload')).toMatchObject({ status: 200, json: { ok: true, hash: 'def456', issues: [] } })
+    const bad = await start({ reload: async () => ({ ok: false, hash: 'abc123', issues: [issue] }) })
+    expect(await bad.post('/reload')).toMatchObject({ status: 422, json: { ok: false, hash: 'abc123', issues: [issue] } })
+  })
+
+  it('POST /drain begins to stop', async () => {
+    let drains = 0
+    const admin = await start({ drain: () => void drains++ })
+    expect(await admin.post('/drain')).toMatchObject({ status: 202, json: { status: 'draining' } })
+    expect(drains).toBe(1)
+  })
+
+  it.each([
+    ['GET', '/reload', 'POST'], ['GET', '/drain', 'POST'], ['HEAD', '/drain', 'POST'], ['PUT', '/drain', 'POST'],
+    ['POST', '/metrics', 'GET'], ['POST', '/', 'GET'], ['DELETE', '/config', 'GET'], ['OPTIONS', '/ready', 'GET'],
+  ])('%s %s is 405 with allow: %s and changes nothing', async (method, path, allow) => {
+    let changed = false
+    const admin = await start({ drain: () => void (changed = true), reload: async () => ((changed = true), { ok: true, hash: '', issues: [] }) })
+    const { status, headers } = await admin.ask({ method, path })
+    expect([status, headers['allow'], changed]).toEqual([405, allow, false])
+  })
+})
