@@ -13,7 +13,7 @@ export function requestBody(): string {
   let seed = 12345
   const next = () => {
     seed = (seed * 48271) % 2147483647
-    return Number(((seed / 2147483647) * 4 - 2).toFixed(4))
+    return Number(((seed / 2147483647) * 4 - 2).toFixed(5))
   }
   return JSON.stringify({ id: 'bench-1', inputs: [{ name: 'features', shape: [4, 30], datatype: 'FP32', data: Array.from({ length: 120 }, next) }] })
 }

@@ -1,0 +1,102 @@
+import { describe, expect, test } from 'vitest'
+import { parseWrk, requestBody } from '../../bench/load.ts'
+import { fill } from '../../bench/readme.ts'
+import { figures, report, table } from '../../bench/report.ts'
+import { median, ratio, type Results } from '../../bench/results.ts'
+
+describe('numbers', () => {
+  test('the median of an odd and of an even number of values', () => {
+    expect(median([3, 1, 2])).toBe(2)
+    expect(median([4, 1, 3, 2])).toBe(2.5)
+    expect(() => median([])).toThrow('the median of nothing')
+  })
+
+  test('a ratio is the median of the neighbours, not the ratio of the medians', () => {
+    // 0.5, 0.571… and 0.55; the medians, 10 and 20, would say 0.5.
+    expect(ratio([10, 4, 11], [20, 7, 20])).toBe(0.55)
+    // Each run twice its neighbour, at three speeds.
+    expect(ratio([20, 2, 200], [10, 1, 100])).toBe(2)
+  })
+})
+
+describe('wrk', () => {
+  const good = 'Running 5s test @ http://127.0.0.1:1/\n  1 threads and 64 connections\n  164403 requests in 5.10s, 70.87MB read\nRequests/sec:  32238.60\n'
+
+  test('a clean run', () => {
+    expect(parseWrk(good)).toEqual({ requests: 164403, errors: 0 })
+  })
+
+  test('refusals and broken sockets are errors', () => {
+    expect(parseWrk(`${good}  Socket errors: connect 1, read 2, write 3, timeout 4\n  Non-2xx or 3xx responses: 100\n`).errors).toBe(110)
+  })
+
+  test('anything else is not a result', () => {
+    expect(() => parseWrk('unable to connect to 127.0.0.1:1 Connection refused')).toThrow('no number of requests')
+  })
+})
+
+test('the request has four rows of thirty numbers in about 1.1 kB, always the same', () => {
+  const body = requestBody()
+  const { shape, data } = (JSON.parse(body) as { inputs: [{ shape: number[]; data: number[] }] }).inputs[0]
+  expect(shape).toEqual([4, 30])
+  expect(data).toHaveLength(120)
+  expect(Math.abs(Buffer.byteLength(body) - 1100)).toBeLessThan(100)
+  expect(requestBody()).toBe(body)
+})
+
+const results: Results = {
+  machine: { cpu: 'CPU', cores: 2, memory_gib: 8, kernel: '6.1', node: 'v26', commit: 'abc', day: '2026-01-01' },
+  left_out: [{ name: 'Envoy', why: 'not here' }],
+  proxy: {
+    seconds: 5,
+    peers: [
+      { name: 'nginx', version: 'nginx/1', runs: [1000, 1000], nginx: [1000, 1000] },
+      { name: 'weir', version: 'this commit', runs: [600, 700], nginx: [1000, 1000] },
+    ],
+  },
+  inside: { seconds: 5, weir: [10_000], fastapi: { version: 'FastAPI 1', runs: [2500] }, bare_run_us: [40] },
+  latency: { per_second: 1000, seconds: 10, direct: [{ p50_ms: 0.1, p99_ms: 0.2 }], nginx: [{ p50_ms: 0.2, p99_ms: 0.4 }], weir: [{ p50_ms: 0.3, p99_ms: 0.8 }] },
+  memory: { threads: 2, seconds: 60, samples_mib: [100, 120, 118] },
+  start: { package_ms: [300, 320, 310], source_ms: [600, 640, 620] },
+}
+
+describe('the report', () => {
+  const text = report(results)
+
+  test.each([
+    ['| weir | 0.65 × | 650 | 600–700 | 2 | this commit |'],
+    ['weir ÷ FastAPI, median of neighbouring runs: **4.00 ×**'],
+    // 1e6 / 10,000 per CPU second = 100 µs, of which the model takes 40.
+    ['around it 60.0 µs'],
+    ['**2.00 ×**'],
+    ['| through weir | 0.30 ms | 0.80 ms | 0.80 ms |'],
+    ['at most 120 MiB resident'],
+    ['310 ms from the built package, 620 ms from the .ts files'],
+    ['Left out: Envoy (not here).'],
+  ])('says %s', (line) => {
+    expect(text.replaceAll('\n', ' ')).toContain(line)
+  })
+
+  test('has nothing to say of what was not measured', () => {
+    const { machine, left_out } = results
+    expect(report({ machine, left_out })).not.toMatch(/##/)
+    expect(figures({ machine, left_out })).not.toMatch(/nginx|MiB/)
+  })
+
+  test('a table', () => {
+    expect(table(['a', 'b'], [['1', '2']])).toBe('| a | b |\n| --- | ---: |\n| 1 | 2 |')
+  })
+})
+
+describe('the marked parts of the README', () => {
+  const page = 'a\n<!-- x -->\nold\n<!-- /x -->\nb\n'
+
+  test('are replaced and nothing else', () => {
+    expect(fill(page, 'x', 'new')).toBe('a\n<!-- x -->\nnew\n<!-- /x -->\nb\n')
+    expect(fill(fill(page, 'x', 'new'), 'x', 'new')).toBe(fill(page, 'x', 'new'))
+  })
+
+  test('must be there', () => {
+    expect(() => fill(page, 'y', 'new')).toThrow('<!-- y -->')
+  })
+})
