@@ -110,6 +110,8 @@ export interface RegistryView {
 }
 
 export class Registry {
+  /** Called when there is a new series, at load as later: whoever passes views on must pass on a new one. */
+  onSeries: (() => void) | null = null
   readonly #series = new Map<string, Series>()
   readonly #slabs: SharedArrayBuffer[] = []
   readonly #bound = new Map<string, Counter | Gauge | Histogram>()
@@ -145,6 +147,7 @@ export class Registry {
     this.#series.set(key, { metric, declaration, labels, slab, at })
     const handle = declaration.type === 'histogram' ? new Histogram(cells, at, declaration.buckets) : declaration.type === 'gauge' ? new Gauge(cells, at) : new Counter(cells, at)
     this.#bound.set(key, handle)
+    this.onSeries?.()
     return handle
   }
 

@@ -22,6 +22,15 @@ describe('series', () => {
     expect(handles.hits_total({ kind: 'b', route: 'r' }).value).toBe(0)
   })
 
+  it('a new one is told, a known one not', () => {
+    const registry = new Registry()
+    const seen: number[] = []
+    registry.onSeries = () => void seen.push(registry.view().series.length)
+    const handles = registry.handles(hits)
+    for (const route of ['r', 's', 'r']) handles.hits_total({ kind: 'a', route })
+    expect(seen).toEqual([1, 2])
+  })
+
   it('label values cannot run into each other', () => {
     const registry = new Registry()
     const pairs = { pairs_total: { type: 'counter', help: 'Pairs.', labels: { a: 'config', b: 'config' } } } as const
