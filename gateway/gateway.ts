@@ -1,4 +1,5 @@
 /** A gateway: builds generations beside the running one, swaps them, closes the old ones. One in every data thread. */
+import { isDeepStrictEqual } from 'node:util'
 import type { BackendConfig, BuildIssue, Config, HttpBackendConfig, PluginConfig, RouteConfig } from '../config/config.ts'
 import type { Backend } from './exchange.ts'
 import { Generation } from './generation.ts'
@@ -7,8 +8,8 @@ import { BuildProblem, KeepStore } from './pipeline/host.ts'
 import type { CompiledRoute } from './pipeline/route.ts'
 import type { Plugin } from './plugin.ts'
 import { compileRouter, type RouteEntry } from './server/router.ts'
-import { answerBackend } from './upstream/answer.ts'
-import { type HttpBackend, sameBackend } from './upstream/transport.ts'
+import { answerBackend, type Gather } from './upstream/answer.ts'
+import type { HttpBackend } from './upstream/transport.ts'
 
 /** Backends and endpoints of the models inside, for one generation. */
 export interface ModelPart {
@@ -23,8 +24,7 @@ export interface GatewayDeps extends Omit<CompileDeps, 'backends' | 'keep'> {
   httpBackend(config: HttpBackendConfig): HttpBackend
   /** The code of a plugin: built in by name, or a file of the user's. */
   plugin(config: PluginConfig): Plugin | Promise<Plugin>
-  /** Called only for a config that has models. @throws BuildProblem[] */
-  models(config: Config): Promise<ModelPart | BuildIssue[]>
+  gather: Gather
   /** From here on exchanges begin on this generation. */
   use(generation: Generation): void
 }
@@ -50,15 +50,21 @@ export class Gateway {
     return this.#shelf.all()
   }
 
-  /** A generation ready to be swapped in or discarded, or every problem there is. One at a time. */
-  async prepare(config: Config): Promise<Generation | BuildIssue[]> {
+  /**
+   * A generation ready to be swapped in or discarded, or every problem there is. One at a time.
+   * @param models closed with the generation, also when there are problems
+   */
+  async prepare(config: Config, models: ModelPart | null): Promise<Generation | BuildIssue[]> {
     this.#keep.begin()
-    const draft = new Draft(config, this.#deps, this.#keep, this.#shelf)
+    const draft = new Draft(config, models, this.#deps, this.#keep, this.#shelf)
     const issues = await draft.build()
-    if (issues.length === 0) return new Generation(this.#next++, config, compileRouter(draft.entries()), () => draft.close())
-    this.#keep.abandon()
-    await draft.close()
-    return issues
+    if (issues.length > 0) {
+      this.#keep.abandon()
+      await draft.close()
+      return issues
+    }
+    const entries = draft.entries()
+    return new Generation(this.#next++, config, compileRouter(entries), entries.map(({ route }) => route), () => draft.close())
   }
 
   /** The old generation closes when its last exchange is done. */
@@ -91,19 +97,18 @@ class Draft {
   readonly #shelf: Shelf
   readonly #taken: HttpBackend[] = []
   readonly #entries: RouteEntry<CompiledRoute>[] = []
-  #models: ModelPart | null = null
+  readonly #models: ModelPart | null
 
-  constructor(config: Config, deps: GatewayDeps, keep: KeepStore, shelf: Shelf) {
+  constructor(config: Config, models: ModelPart | null, deps: GatewayDeps, keep: KeepStore, shelf: Shelf) {
     this.#config = config
+    this.#models = models
     this.#deps = deps
     this.#keep = keep
     this.#shelf = shelf
   }
 
   async build(): Promise<BuildIssue[]> {
-    const models = await this.#buildModels()
-    if (Array.isArray(models)) return models
-    const backends = new Map(models?.backends)
+    const backends = new Map(this.#models?.backends)
     for (const backend of Object.values(this.#config.backends)) this.#addBackend(backend, backends)
     const issues: BuildIssue[] = []
     for (const [i, route] of this.#config.routes.entries()) issues.push(...(await this.#buildRoute(route, `routes[${i}]`, backends)))
@@ -120,16 +125,8 @@ class Draft {
     await this.#models?.close()
   }
 
-  async #buildModels(): Promise<ModelPart | BuildIssue[] | null> {
-    const { models, backends } = this.#config
-    if (models === null && !Object.values(backends).some(({ kind }) => kind === 'onnx' || kind === 'model')) return null
-    const part = await this.#deps.models(this.#config)
-    if (!Array.isArray(part)) this.#models = part
-    return part
-  }
-
   #addBackend(config: BackendConfig, into: Map<string, Backend>): void {
-    if (config.kind === 'answer') into.set(config.name, answerBackend(config))
+    if (config.kind === 'answer') into.set(config.name, answerBackend(config, this.#deps.gather))
     if (config.kind !== 'http') return
     const backend = this.#shelf.take(config)
     this.#taken.push(backend)
@@ -187,7 +184,7 @@ class Shelf {
 
   take(config: HttpBackendConfig): HttpBackend {
     for (const one of this.#shelved) {
-      if (!sameBackend(one.backend.config, config)) continue
+      if (!isDeepStrictEqual(one.backend.config, config)) continue
       one.users++
       return one.backend
     }

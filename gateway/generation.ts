@@ -36,6 +36,8 @@ export class Generation {
   readonly id: number
   readonly config: Config
   readonly router: Router<CompiledRoute>
+  /** Of the file, in its order, then the built-in ones. */
+  readonly routes: readonly CompiledRoute[]
   /** Settles once everything that only this generation used is closed. */
   readonly closed: Promise<void>
   readonly #release: () => Promise<void>
@@ -45,10 +47,11 @@ export class Generation {
   #closing = false
 
   /** @param release closes the routes and gives the backends back; runs once */
-  constructor(id: number, config: Config, router: Router<CompiledRoute>, release: () => Promise<void>) {
+  constructor(id: number, config: Config, router: Router<CompiledRoute>, routes: readonly CompiledRoute[], release: () => Promise<void>) {
     this.id = id
     this.config = config
     this.router = router
+    this.routes = routes
     this.#release = release
     const { promise, resolve } = Promise.withResolvers<void>()
     this.closed = promise

@@ -12,15 +12,27 @@ export function fileDestination(path: string): Destination {
   return descriptor(openSync(path, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT, 0o640), true)
 }
 
-/**
- * Standard output. It is opened anew where the system allows, so that a reader who stopped reading makes writes fail at once
- * (EAGAIN) instead of holding one of the few threads that also resolve host names.
- */
+/** Standard output. */
 export function stdoutDestination(): Destination {
+  return standard('/dev/stdout', 1)
+}
+
+/** Standard error. */
+export function stderrDestination(): Destination {
+  return standard('/dev/stderr', 2)
+}
+
+/**
+ * A pipe or terminal is opened anew where the system allows, so that a reader who stopped reading makes writes fail at once (EAGAIN)
+ * instead of holding one of the few threads that also resolve host names. A file is not: it must keep the offset it shares with
+ * everybody else who writes there.
+ */
+function standard(path: string, fd: number): Destination {
+  if (fstatSync(fd).isFile()) return descriptor(fd, false)
   try {
-    return descriptor(openSync('/dev/stdout', constants.O_WRONLY | constants.O_APPEND | constants.O_NONBLOCK), true)
+    return descriptor(openSync(path, constants.O_WRONLY | constants.O_NONBLOCK), true)
   } catch {
-    return descriptor(1, false)
+    return descriptor(fd, false)
   }
 }
 

@@ -6,11 +6,13 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Address, BuildIssue, Config, Issue, ListenConfig } from '../../config/config.ts'
 import type { Clock } from '../clock.ts'
 import type { Registry, RegistryView } from '../metrics.ts'
+import { type ModelsDescription, NO_MODELS } from '../models/description.ts'
 import type { Log } from '../plugin.ts'
 import { Drain } from '../server/drain.ts'
 import { controlMetrics } from '../vital.ts'
 import { Crew, type DataThread, type Spawned } from './crew.ts'
-import type { Load, PluginCall } from './messages.ts'
+import { type Grant, Grants, modelErrors } from './grants.ts'
+import type { Load, PluginAnswer, PluginCall } from './messages.ts'
 
 /** The file as it was just read. */
 export interface Reading {
@@ -38,6 +40,11 @@ export interface Outcome {
   readonly issues: readonly Issue[]
 }
 
+export interface ThreadError {
+  readonly thread: number
+  readonly error: string
+}
+
 export interface Status {
   readonly state: 'starting' | 'serving' | 'draining'
   readonly ready: boolean
@@ -60,6 +67,9 @@ export class Control {
   readonly #metrics
   #state: Status['state'] = 'starting'
   #config: Config | null = null
+  readonly #grants: Grants
+  /** The models of the running configuration. */
+  #grant: Grant | null = null
   /** As opened: port 0 replaced by the port that was given. */
   #listen: readonly ListenConfig[] = []
   #loaded = 0
@@ -70,7 +80,10 @@ export class Control {
     const { clock, log, registry } = options
     this.#options = options
     this.#metrics = registry.handles(controlMetrics)
-    this.#crew = new Crew({ clock, log, spawn: options.spawn, share: (key, bytes) => this.#share(key, bytes), raise: (thread) => this.#exclusive(() => this.#raise(thread)) })
+    this.#grants = new Grants({ clock, log })
+    const release = (thread: number, grant: number): void => this.#grants.release(thread, grant)
+    const died = (thread: number): void => this.#grants.died(thread)
+    this.#crew = new Crew({ clock, log, spawn: options.spawn, share: (key, bytes) => this.#share(key, bytes), release, died, raise: (thread) => this.#exclusive(() => this.#raise(thread)) })
     this.#drain = new Drain(clock, {
       unready: () => (this.#state = 'draining'),
       announce: () => this.#crew.each('drain', [], QUICK_MS),
@@ -82,6 +95,10 @@ export class Control {
   /** The running configuration. */
   get config(): Config | null {
     return this.#config
+  }
+  /** The models of it. */
+  get models(): ModelsDescription {
+    return this.#grant?.description ?? NO_MODELS
   }
   /** When it was loaded, Unix milliseconds. */
   get loaded(): number {
@@ -124,9 +141,12 @@ export class Control {
       if (config === null) return { ok: false, issues: reading.issues }
       this.#crew.resize(this.#threadsFor(config))
       const threads = this.#crew.threads(false)
-      const built = await Promise.all(threads.map(({ link }) => link.ask('prepare', [config], PREPARE_MS)))
-      const issues = [...reading.issues, ...located(reading, built.flat())]
+      const grant = await this.#grants.load(config)
+      const problems = modelErrors(grant)
+      if (problems.length === 0) problems.push(...(await Promise.all(threads.map((thread) => this.#prepare(thread, config, grant)))).flat())
+      const issues = [...reading.issues, ...warnings(reading, grant), ...located(reading, problems)]
       if (failed(issues)) return { ok: false, issues }
+      this.#grant = grant
       await Promise.all(threads.map(({ link }) => link.ask('commit', [], QUICK_MS)))
       await this.#open(config, threads)
       for (const thread of threads) thread.serving = true
@@ -164,6 +184,7 @@ export class Control {
     const cut = await this.#drain.start(config)
     const in_flight = (await loads).in_flight
     await this.#crew.close()
+    await this.#grants.close()
     return { in_flight, cut }
   }
 
@@ -173,16 +194,24 @@ export class Control {
     return { connections: sumOf(loads, ({ connections }) => connections), in_flight: sumOf(loads, ({ in_flight }) => in_flight) }
   }
 
-  /** One part a thread that answered. */
-  async backends(): Promise<Readonly<Record<string, unknown>>[]> {
-    return values(await this.#crew.each('backends', [], QUICK_MS))
+  /** What every thread knows of its backends. */
+  async backends(): Promise<({ readonly thread: number; readonly value: Readonly<Record<string, unknown>> } | ThreadError)[]> {
+    const threads = this.#crew.threads()
+    const results = await this.#crew.each('backends', [], QUICK_MS)
+    return results.map((result, i) => ({ thread: threads[i]!.index, ...(result.status === 'fulfilled' ? { value: result.value } : { error: message(result.reason) }) }))
   }
 
-  /** One part a thread. @throws when a thread's handler threw */
-  async plugin(call: PluginCall): Promise<unknown[]> {
-    const parts = values(await this.#crew.each('plugin', [call], QUICK_MS))
-    for (const part of parts) if ('error' in part) throw new Error(part.error)
-    return parts.map((part) => ('value' in part ? part.value : undefined))
+  /** Calls an admin route of a plugin on every thread; their answers are put together by one of them. */
+  async plugin(call: PluginCall): Promise<{ readonly answer: PluginAnswer; readonly errors: readonly ThreadError[] }> {
+    const threads = this.#crew.threads()
+    const results = await this.#crew.each('plugin', [call], QUICK_MS)
+    const errors = results.flatMap((result, i) => (result.status === 'rejected' ? [{ thread: threads[i]!.index, error: message(result.reason) }] : []))
+    const answers = values(results)
+    const other = answers.find(({ kind }) => kind !== 'value')
+    if (other !== undefined) return { answer: other, errors }
+    const parts = answers.flatMap((answer) => (answer.kind === 'value' ? [answer.value] : []))
+    const value = parts.length === 0 ? null : await threads[results.findIndex(({ status }) => status === 'fulfilled')]!.link.ask('merge', [call, parts], QUICK_MS)
+    return { answer: { kind: 'value', value }, errors }
   }
 
   // ---------------------------------------------------------------- how it changes
@@ -206,27 +235,43 @@ export class Control {
   async #apply(reading: Reading, config: Config): Promise<Issue[]> {
     const fixed = located(reading, fixedChanges(this.#config!, config))
     if (fixed.length > 0) return [...reading.issues, ...fixed]
-    const results = await this.#crew.each('prepare', [config], PREPARE_MS)
-    const problems = results.flatMap((result) => (result.status === 'fulfilled' ? result.value : [threadProblem(result.reason)]))
-    const issues = [...reading.issues, ...located(reading, problems)]
-    if (failed(issues)) await this.#crew.each('discard', [], PREPARE_MS)
-    else await this.#commit(config)
+    const grant = await this.#grants.load(config)
+    const problems = modelErrors(grant)
+    if (problems.length === 0) problems.push(...(await this.#prepareAll(config, grant)))
+    const issues = [...reading.issues, ...warnings(reading, grant), ...located(reading, problems)]
+    if (failed(issues)) {
+      await this.#crew.each('discard', [], PREPARE_MS)
+      this.#grants.drop(grant)
+    } else await this.#commit(config, grant)
     return issues
   }
 
+  async #prepareAll(config: Config, grant: Grant): Promise<BuildIssue[]> {
+    const results = await Promise.allSettled(this.#crew.threads().map((thread) => this.#prepare(thread, config, grant)))
+    return results.flatMap((result) => (result.status === 'fulfilled' ? result.value : [threadProblem(result.reason)]))
+  }
+
+  #prepare({ index, link }: DataThread, config: Config, grant: Grant): Promise<BuildIssue[]> {
+    const models = grant.for(index)
+    return link.ask('prepare', [config, models], PREPARE_MS, models === null || models.port === null ? [] : [models.port])
+  }
+
   /** Every thread has a generation ready. One that does not swap now is replaced by one that starts with the new configuration. */
-  async #commit(config: Config): Promise<void> {
+  async #commit(config: Config, grant: Grant): Promise<void> {
+    const old = this.#grant
     this.#config = config
+    this.#grant = grant
     const threads = this.#crew.threads()
     const results = await Promise.allSettled(threads.map(({ link }) => link.ask('commit', [], QUICK_MS)))
     for (const [i, result] of results.entries()) if (result.status === 'rejected') await this.#crew.giveUp(threads[i]!)
+    if (old !== null) this.#grants.drop(old)
   }
 
   /** A replacement gets what the others have. */
   async #raise(thread: DataThread): Promise<void> {
     const config = this.#config
-    if (config === null) throw new Error('there is no configuration yet')
-    const issues = await thread.link.ask('prepare', [config], PREPARE_MS)
+    if (config === null || this.#grant === null) throw new Error('there is no configuration yet')
+    const issues = await this.#prepare(thread, config, this.#grant)
     if (issues.length > 0) throw new Error(issues.map(({ at, message }) => `${at}: ${message}`).join('; '))
     await thread.link.ask('commit', [], QUICK_MS)
     await thread.link.ask('listen', [this.#partOf(this.#listen, thread), true], QUICK_MS)
@@ -286,6 +331,10 @@ function located(reading: Reading, issues: readonly BuildIssue[]): Issue[] {
   return [...new Map(issues.map((issue) => [JSON.stringify(issue), issue])).values()].map((issue) => reading.locate(issue))
 }
 
+function warnings(reading: Reading, grant: Grant): Issue[] {
+  return grant.issues.filter(({ severity }) => severity === 'warning').map((issue) => ({ ...reading.locate(issue), severity: 'warning' }))
+}
+
 function fixedChanges(before: Config, after: Config): BuildIssue[] {
   return FIXED.filter((key) => !isDeepStrictEqual(before[key], after[key])).map((key) => ({
     at: key,
@@ -296,7 +345,11 @@ function fixedChanges(before: Config, after: Config): BuildIssue[] {
 }
 
 function threadProblem(error: unknown): BuildIssue {
-  return { at: '', rule: 'thread', message: error instanceof Error ? error.message : String(error), help: 'See the log.' }
+  return { at: '', rule: 'thread', message: message(error), help: 'See the log.' }
+}
+
+function message(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }
 
 function values<T>(results: readonly PromiseSettledResult<T>[]): T[] {

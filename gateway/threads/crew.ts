@@ -31,6 +31,10 @@ export interface CrewOptions {
   readonly log: Log
   spawn(index: number): Spawned
   share(key: string, bytes: number): SharedArrayBuffer
+  /** A thread has let go of a grant of models. */
+  release(thread: number, grant: number): void
+  /** A thread is dead: it holds nothing any more. */
+  died(thread: number): void
   /** Makes a replacement serve. A rejection counts as its death. */
   raise(thread: DataThread): Promise<void>
 }
@@ -100,11 +104,12 @@ export class Crew {
   }
 
   #spawn(index: number): Member {
-    const { clock, spawn, share } = this.#options
+    const { clock, spawn, share, release } = this.#options
     const worker = spawn(index)
     const link = new Link<ControlOrders, DataOrders>(worker, clock, {
       registry: async (view) => void (member.view = view),
       share: async (key, bytes) => share(key, bytes),
+      release: async (grant) => release(index, grant),
     })
     const member: Member = { index, worker, link, born: clock.now(), serving: false, view: { series: [], slabs: [] } }
     let reason = ''
@@ -122,6 +127,7 @@ export class Crew {
   #died(member: Member, reason: string): void {
     member.link.gone(`data thread ${member.index} died: ${reason}`)
     this.#kept.add(member.view)
+    this.#options.died(member.index)
     if (this.#closing || this.#members.get(member.index) !== member) return
     this.#members.delete(member.index)
     this.#restarts++

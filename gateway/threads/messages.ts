@@ -2,14 +2,16 @@
  * What the control thread and the data threads say to each other: orders with an answer, by number and with a timeout.
  * Everything is plain data (structured clone); metric cells and shared state travel once, as shared memory.
  */
+import type { MessagePort, Transferable } from 'node:worker_threads'
 import type { Address, BuildIssue, Config, ListenConfig } from '../../config/config.ts'
 import type { Clock, Timer } from '../clock.ts'
 import type { RegistryView } from '../metrics.ts'
+import type { ModelsDescription } from '../models/description.ts'
 
 /** What a data thread does when told. */
 export type DataOrders = {
   /** Build a generation beside the running one. @returns problems; none = it is ready to commit */
-  prepare(config: Config): Promise<BuildIssue[]>
+  prepare(config: Config, models: ModelGrant | null): Promise<BuildIssue[]>
   /** Make the prepared generation the running one. */
   commit(): Promise<void>
   /** Throw the prepared generation away; harmless when there is none. */
@@ -27,6 +29,8 @@ export type DataOrders = {
   backends(): Promise<Readonly<Record<string, unknown>>>
   /** Calls an admin route of a plugin. */
   plugin(call: PluginCall): Promise<PluginAnswer>
+  /** One answer of what the threads said to the same call, as the plugin wants them put together. */
+  merge(call: PluginCall, parts: readonly unknown[]): Promise<unknown>
 }
 
 /** What the control thread does when a data thread asks. */
@@ -35,6 +39,17 @@ export type ControlOrders = {
   registry(view: RegistryView): Promise<void>
   /** Zeroed memory that every thread which asks by this key gets. */
   share(key: string, bytes: number): Promise<SharedArrayBuffer>
+  /** This thread has let go of these models. */
+  release(grant: number): Promise<void>
+}
+
+/** The models of one generation: what they are, and the way to those that run on the inference thread. */
+export interface ModelGrant {
+  /** Given back by `release` when the generation is gone. */
+  readonly id: number
+  readonly description: ModelsDescription
+  /** Transferred. */
+  readonly port: MessagePort | null
 }
 
 export interface Load {
@@ -45,14 +60,19 @@ export interface Load {
 export interface PluginCall {
   readonly route: string
   readonly plugin: string
-  /** `GET /state` */
-  readonly key: string
-  /** Query without the `?`. */
+  readonly method: 'GET' | 'POST'
+  /** With its leading slash. */
+  readonly path: string
+  /** Without the `?`. */
   readonly query: string
   readonly body: unknown
 }
 
-export type PluginAnswer = { readonly value: unknown } | { readonly error: string }
+export type PluginAnswer =
+  | { readonly kind: 'value'; readonly value: unknown }
+  /** No such route, plugin or path. */
+  | { readonly kind: 'unknown' }
+  | { readonly kind: 'method'; readonly allow: readonly string[] }
 
 // ---------------------------------------------------------------- the link
 
@@ -64,7 +84,7 @@ type Message =
 
 /** The part of a worker, or of its parent's port, that is needed here. */
 export interface Port {
-  postMessage(message: unknown): void
+  postMessage(message: unknown, transfer?: readonly Transferable[]): void
   on(event: 'message', listener: (message: Message) => void): unknown
 }
 
@@ -94,14 +114,14 @@ export class Link<Mine extends Table, Theirs extends Table> {
   }
 
   /** @throws LinkError when the other side fails, is gone, or does not answer in `timeout_ms` */
-  ask<K extends keyof Theirs & string>(order: K, args: Parameters<Theirs[K]>, timeout_ms: number): ReturnType<Theirs[K]> {
+  ask<K extends keyof Theirs & string>(order: K, args: Parameters<Theirs[K]>, timeout_ms: number, transfer: readonly Transferable[] = []): ReturnType<Theirs[K]> {
     const { promise, resolve, reject } = Promise.withResolvers<unknown>()
     if (this.#gone !== null) reject(new LinkError(this.#gone))
     else {
       const id = this.#next++
       const late = (): void => this.#settle({ reply: id, error: `no answer to "${order}" within ${timeout_ms} ms` })
       this.#waiting.set(id, { resolve, reject, timer: this.#clock.after(timeout_ms, late) })
-      this.#port.postMessage({ ask: order, id, args } satisfies Message)
+      this.#port.postMessage({ ask: order, id, args } satisfies Message, transfer)
     }
     return promise as ReturnType<Theirs[K]>
   }

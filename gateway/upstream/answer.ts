@@ -1,18 +1,21 @@
 /** `answer:` backends: the same answer to every request, as a fallback of last resort or a fixed page. */
 import type { AnswerBackendConfig } from '../../config/config.ts'
 import { WeirError } from '../errors.ts'
-import { Answer, type Backend, type Exchange } from '../exchange.ts'
+import { Answer, type Backend, type Body, type Exchange, type Format } from '../exchange.ts'
 import { has } from '../headers.ts'
 import type { Column, Columns, Data, Dtype } from '../payload/columns.ts'
 
-export function answerBackend(config: AnswerBackendConfig): Backend {
-  return { name: config.name, kind: 'answer', send: sender(config) }
+/** Makes a body whole; `server/buffer.ts` has it. @throws WeirError `BODY_TOO_LARGE` */
+export type Gather = (body: Body, maxBytes: number) => Buffer | Promise<Buffer>
+
+export function answerBackend(config: AnswerBackendConfig, gather: Gather): Backend {
+  return { name: config.name, kind: 'answer', send: sender(config, gather) }
 }
 
-function sender(config: AnswerBackendConfig): (x: Exchange) => Answer | Promise<Answer> {
+function sender(config: AnswerBackendConfig, gather: Gather): (x: Exchange) => Answer | Promise<Answer> {
   const { body } = config
   if (body === null) return () => made(config, '', null)
-  if ('rows' in body) return rowsSender(config, body.rows)
+  if ('rows' in body) return rowsSender(config, body.rows, gather)
   const [type, bytes] = 'text' in body ? ['text/plain; charset=utf-8', Buffer.from(body.text)] : ['application/json', Buffer.from(JSON.stringify(body.json))]
   return function constant() {
     return made(config, type, bytes)
@@ -30,18 +33,23 @@ function made(config: AnswerBackendConfig, type: string, body: Buffer | null): A
 // ---------------------------------------------------------------- rows
 
 /** In the route's format and for as many rows as were asked; a route without a format gets the row as it stands. */
-function rowsSender(config: AnswerBackendConfig, row: Readonly<Record<string, unknown>>): (x: Exchange) => Answer | Promise<Answer> {
+function rowsSender(config: AnswerBackendConfig, row: Readonly<Record<string, unknown>>, gather: Gather): (x: Exchange) => Answer | Promise<Answer> {
   const plain = Buffer.from(JSON.stringify(row))
   const columns = Object.entries(row).map(([name, value]) => asColumn(name, value))
-  return function answerRows(x) {
-    const { format } = x.route
-    if (format === null || format.name === 'openai') return made(config, 'application/json', plain)
+
+  async function asAsked(x: Exchange, format: Format): Promise<Answer> {
     try {
+      x.body = await gather(x.body, x.route.maxBodyBytes)
       const { type, body } = format.writeAnswer(repeated(columns, x.input), x.input)
       return made(config, type, body)
     } catch (error) {
-      return Promise.reject(error instanceof WeirError ? error : new WeirError('INTERNAL', undefined, { cause: error }))
+      throw error instanceof WeirError ? error : new WeirError('INTERNAL', undefined, { cause: error })
     }
+  }
+
+  return function answerRows(x) {
+    const { format } = x.route
+    return format === null || format.name === 'openai' ? made(config, 'application/json', plain) : asAsked(x, format)
   }
 }
 

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import type { Config, HttpBackendConfig, PluginConfig, RouteConfig } from '../../config/config.ts'
-import { Gateway, type GatewayDeps, type ModelPart } from '../../gateway/gateway.ts'
+import { Gateway, type ModelPart } from '../../gateway/gateway.ts'
 import { Generation } from '../../gateway/generation.ts'
 import { Registry } from '../../gateway/metrics.ts'
 import { type Host, type Log, plugin, type Plugin, Type } from '../../gateway/plugin.ts'
+import { gather } from '../../gateway/server/buffer.ts'
 import type { HttpBackend } from '../../gateway/upstream/transport.ts'
 import { FakeClock } from '../fake_clock.ts'
 
@@ -24,12 +25,12 @@ function config(backends: Config['backends'][string][], routes: RouteConfig[], m
   return {
     file: '', hash: '', listen: [], admin: null, metrics: null, threads: 1, state: null, timeouts: { request_headers_ms: 1, idle_ms: 1 },
     limits: { head_bytes: 1, fields: 1, target_bytes: 1, connections: 1, in_flight: 1 }, forwarded: { trusted: [], write: 'none', via: '' }, answer_headers: true,
-    access_log: { to: 'off' }, drain: { grace_ms: 0, deadline_ms: 0 }, models: null, backends: Object.fromEntries(backends.map((one) => [one.name, one])), routes, ...more,
+    effective: null, access_log: { to: 'off' }, drain: { grace_ms: 0, deadline_ms: 0 }, models: null, backends: Object.fromEntries(backends.map((one) => [one.name, one])), routes, ...more,
   }
 }
 
 /** A gateway over backends that do nothing but say when they were opened and closed. */
-function setUp(plugins: Plugin[] = [], models?: GatewayDeps['models']) {
+function setUp(plugins: Plugin[] = []) {
   const events: string[] = []
   const used: Generation[] = []
   const httpBackend = (of: HttpBackendConfig): HttpBackend => {
@@ -42,11 +43,11 @@ function setUp(plugins: Plugin[] = [], models?: GatewayDeps['models']) {
     compileCondition: (text) => ({ text, body: false, test: () => true }),
     httpBackend,
     plugin: (of) => plugins.find(({ name }) => name === of.name) ?? Promise.reject(new Error('no such file')),
-    models: models ?? (() => Promise.reject(new Error('no models here'))),
+    gather,
     use: (generation) => void used.push(generation),
   })
-  const load = async (of: Config): Promise<Generation> => {
-    const built = await gateway.prepare(of)
+  const load = async (of: Config, models: ModelPart | null = null): Promise<Generation> => {
+    const built = await gateway.prepare(of, models)
     if (!(built instanceof Generation)) throw new Error(JSON.stringify(built))
     gateway.swap(built)
     return built
@@ -109,7 +110,7 @@ describe('a config that cannot be built', () => {
     })
     const { gateway, events: opened, used, load } = setUp([good, bad])
     const first = await load(config([http('a')], [route('r', 'a', ['good'])]))
-    const issues = await gateway.prepare(config([http('a'), http('b')], [route('r', 'a', ['good', 'bad']), route('s', 'b', ['good']), route('t', 'b', ['missing'])]))
+    const issues = await gateway.prepare(config([http('a'), http('b')], [route('r', 'a', ['good', 'bad']), route('s', 'b', ['good']), route('t', 'b', ['missing'])]), null)
     expect(issues).toEqual([
       { at: 'routes[0].plugins[1]', rule: 'plugin-build', message: '"bad" could not be built: no wood', help: '' },
       { at: 'routes[0].plugins[0]', rule: 'plugin-load', message: '"missing" could not be loaded: no such file', help: '' },
@@ -131,7 +132,7 @@ describe('a config that cannot be built', () => {
     const of = config([http('a')], [route('r', 'a', ['one'])])
     await load(of)
     fail = true
-    await gateway.prepare(of)
+    await gateway.prepare(of, null)
     fail = false
     await load(of)
     expect(made).toHaveLength(1)
@@ -141,7 +142,7 @@ describe('a config that cannot be built', () => {
 it('a generation that is discarded closes everything it opened', async () => {
   const { gateway, events, load } = setUp()
   await load(config([http('a')], []))
-  const next = await gateway.prepare(config([http('a'), http('b')], []))
+  const next = await gateway.prepare(config([http('a'), http('b')], []), null)
   await gateway.discard(next as Generation)
   expect(events).toEqual(['open a', 'open b', 'close b'])
 })
@@ -150,21 +151,16 @@ describe('models', () => {
   const answer = { name: 'm', kind: 'model', send: () => Promise.reject(new Error('not here')) } as const
   const model = { kind: 'model', name: 'm', model: 'm', version: 'latest' } as const
 
-  it('are asked for only by a config that has some', async () => {
-    const { load } = setUp()
-    await load(config([http('a')], [route('r', 'a')]))
-  })
-
   it('give backends to routes, and endpoints behind them', async () => {
     const events: string[] = []
-    const builtin = (await (await setUp().gateway.prepare(config([http('x')], [route('v2', 'x'), route('r', 'x')])) as Generation).router.find('GET', '/v2', [])).route!
+    const builtin = (await (await setUp().gateway.prepare(config([http('x')], [route('v2', 'x'), route('r', 'x')]), null) as Generation).router.find('GET', '/v2', [])).route!
     const part: ModelPart = {
       backends: new Map([['m', answer]]),
       routes: [{ match: route('v2', 'm').match, when: null, route: builtin }, { match: route('r', 'm').match, when: null, route: builtin }],
       close: () => void events.push('closed'),
     }
-    const { load } = setUp([], async () => part)
-    const generation = await load(config([model], [route('r', 'm')]))
+    const { load } = setUp()
+    const generation = await load(config([model], [route('r', 'm')]), part)
     expect(generation.router.find('GET', '/r', [])).toMatchObject({ route: { backend: answer } })
     expect(generation.router.find('GET', '/v2', [])).toMatchObject({ route: builtin })
     await load(config([], []))
@@ -172,9 +168,10 @@ describe('models', () => {
     expect(events).toEqual(['closed'])
   })
 
-  it('that do not load are problems of the config', async () => {
-    const issue = { at: 'backends.m', rule: 'model', message: 'no', help: '' }
-    const { gateway } = setUp([], async () => [issue])
-    expect(await gateway.prepare(config([model, http('a')], [route('r', 'a')]))).toEqual([issue])
+  it('are closed when something else of the config is wrong', async () => {
+    const events: string[] = []
+    const part: ModelPart = { backends: new Map([['m', answer]]), routes: [], close: () => void events.push('closed') }
+    expect(await setUp().gateway.prepare(config([model], [route('r', 'm', ['missing'])]), part)).toHaveLength(1)
+    expect(events).toEqual(['closed'])
   })
 })

@@ -40,7 +40,7 @@ function crew(raise: (thread: DataThread) => Promise<void> = async () => undefin
     workers.push(new FakeWorker(index))
     return workers.at(-1)!
   }
-  const made = new Crew({ clock, log: quiet, spawn, share: (_key, bytes) => new SharedArrayBuffer(bytes), raise })
+  const made = new Crew({ clock, log: quiet, spawn, share: (_key, bytes) => new SharedArrayBuffer(bytes), release() {}, died() {}, raise })
   const serve = (): void => {
     for (const thread of made.threads(false)) thread.serving = true
   }

@@ -1,15 +1,16 @@
 import { describe, expect, it } from 'vitest'
 import type { AnswerBackendConfig } from '../../config/config.ts'
 import { answerBackend } from '../../gateway/upstream/answer.ts'
-import { type Answer, type Body, Exchange, type Format, Leg } from '../../gateway/exchange.ts'
+import { type Answer, type Body, Exchange, type Flow, type Format, Leg } from '../../gateway/exchange.ts'
 import { format } from '../../gateway/payload/formats.ts'
+import { gather } from '../../gateway/server/buffer.ts'
 
 function config(body: AnswerBackendConfig['body'], more: Partial<AnswerBackendConfig> = {}): AnswerBackendConfig {
   return { kind: 'answer', name: 'neutral', status: 200, headers: [], body, ...more }
 }
 
 async function ask(of: AnswerBackendConfig, body: Body = null, speaks: Format | null = null): Promise<Answer> {
-  const backend = answerBackend(of)
+  const backend = answerBackend(of, gather)
   const caller = { address: '', port: 0, tls: false, inform: () => undefined }
   const leg = new Leg(backend)
   const route = { name: 'r', format: speaks, maxBodyBytes: 1000 }
@@ -64,6 +65,17 @@ describe('rows', () => {
       { name: 'top', datatype: 'INT64', shape: [2, 2], data: [1, 2, 1, 2] },
       { name: 'ok', datatype: 'BOOL', shape: [2], data: [true, true] },
     ])
+  })
+
+  it('waits for a body that is still on its way', async () => {
+    const flow: Flow = {
+      length: -1,
+      start: (sink) => setImmediate(() => (sink.data(Buffer.from('[{"a":1},')), sink.data(Buffer.from('{"a":2}]')), sink.end(null))),
+      pause() {},
+      resume() {},
+      cancel() {},
+    }
+    expect(JSON.parse(text(await ask(row, flow, format('rows'))))).toHaveLength(2)
   })
 
   it('is the row itself where the route has no format', async () => {

@@ -1,0 +1,162 @@
+/** A data thread: one event loop with a gateway and its listeners. It does what the control thread says. */
+import { unlink } from 'node:fs/promises'
+import net from 'node:net'
+import { parentPort, workerData } from 'node:worker_threads'
+import type { Address, BuildIssue, Config, ListenConfig } from '../../config/config.ts'
+import { builtIn, importUserPlugin } from '../../config/registry.ts'
+import { systemClock } from '../clock.ts'
+import { compileCondition } from '../expression/condition.ts'
+import { compileSelector } from '../expression/selector.ts'
+import { Gateway, type ModelPart } from '../gateway.ts'
+import { Generation } from '../generation.ts'
+import { Registry } from '../metrics.ts'
+import { format } from '../payload/formats.ts'
+import { gather } from '../server/buffer.ts'
+import { Forwarder } from '../server/forward.ts'
+import { Listener } from '../server/listener.ts'
+import { uuidv7 } from '../telemetry/request_id.ts'
+import { httpBackend } from '../upstream/transport.ts'
+import { backendMetrics, listenerMetrics } from '../vital.ts'
+import { Deadlines } from '../wire/deadlines.ts'
+import { startLogs } from './logs.ts'
+import { type ControlOrders, type DataOrders, Link, type ModelGrant } from './messages.ts'
+import { callPlugin, mergePlugin } from './plugins.ts'
+
+const ASK_MS = 5_000
+/** Turns of the event loop without a new connection after which the queue of the kernel is taken to be empty. */
+const QUIET_TURNS = 3
+const MAX_TURNS = 10_000
+
+const port = parentPort!
+const { version } = workerData as { version: string }
+const clock = systemClock
+const registry = new Registry()
+const deadlines = new Deadlines(clock)
+const logs = startLogs(clock, registry)
+const { log } = logs
+const metrics = registry.handles(listenerMetrics)
+const backends = registry.handles(backendMetrics)
+const forwarder = new Forwarder({ clock, log, registry, inferenceId: uuidv7(clock), record: null })
+const listeners: Listener[] = []
+let prepared: Promise<Generation | null> = Promise.resolve(null)
+
+const gateway = new Gateway({
+  clock,
+  log,
+  registry,
+  share: (key, bytes) => control.ask('share', [key, bytes], ASK_MS),
+  formats: (name) => (name === 'openai' ? null : format(name)),
+  compileSelector,
+  compileCondition,
+  httpBackend: (config) => httpBackend(config, { clock, deadlines, metrics: backends, random: Math.random }),
+  plugin: (config) => (config.use === null ? builtIn.get(config.name)! : importUserPlugin(config.use)),
+  gather,
+  use: (generation) => {
+    forwarder.generation = generation
+  },
+})
+
+const orders: DataOrders = {
+  async prepare(config, grant) {
+    const built = build(config, grant)
+    prepared = built.then((result) => (result instanceof Generation ? result : null))
+    const result = await built
+    postRegistry()
+    return result instanceof Generation ? [] : result
+  },
+  async commit() {
+    const generation = await prepared
+    prepared = Promise.resolve(null)
+    if (generation === null) throw new Error('nothing is prepared')
+    gateway.swap(generation)
+    forwarder.record = logs.access(generation.config.access_log)
+    postRegistry()
+  },
+  async discard() {
+    const generation = await prepared
+    prepared = Promise.resolve(null)
+    if (generation !== null) await gateway.discard(generation)
+  },
+  async listen(listen, reusePort) {
+    const addresses: Address[] = []
+    for (const one of listen) addresses.push(await open(one, reusePort))
+    return addresses
+  },
+  async drain() {
+    for (const listener of listeners) listener.drain()
+  },
+  async stop() {
+    await quiet()
+    await Promise.all(listeners.map((listener) => listener.close()))
+  },
+  async cut() {
+    const cut = forwarder.inFlight
+    for (const listener of listeners) listener.destroy()
+    await gateway.close()
+    await logs.close()
+    return cut
+  },
+  async load() {
+    return { connections: listeners.reduce((sum, { connections }) => sum + connections, 0), in_flight: forwarder.inFlight }
+  },
+  async backends() {
+    return Object.fromEntries(gateway.httpBackends.map((backend) => [backend.name, backend.state()]))
+  },
+  plugin: (call) => callPlugin(gateway.current, call),
+  merge: async (call, parts) => mergePlugin(gateway.current, call, parts),
+}
+
+const control = new Link<DataOrders, ControlOrders>(port as never, clock, orders)
+
+async function build(config: Config, grant: ModelGrant | null): Promise<Generation | BuildIssue[]> {
+  try {
+    logs.access(config.access_log)
+  } catch (error) {
+    return [{ at: 'access_log', rule: 'access-log', message: `the file cannot be opened (${(error as NodeJS.ErrnoException).code})`, help: 'Its folder must exist and be writable.' }]
+  }
+  return gateway.prepare(config, grant === null ? null : await openGrant(config, grant))
+}
+
+async function openGrant(config: Config, grant: ModelGrant): Promise<ModelPart> {
+  const { openModels } = await import('./inside.ts')
+  const released = (): void => void control.ask('release', [grant.id], ASK_MS).catch(() => undefined)
+  return openModels(config, grant, version, { clock, log, registry, gather }, released)
+}
+
+function postRegistry(): void {
+  void control.ask('registry', [registry.view()], ASK_MS).catch(() => undefined)
+}
+
+// ---------------------------------------------------------------- listening
+
+async function open(config: ListenConfig, reusePort: boolean): Promise<Address> {
+  const { timeouts, limits } = gateway.current!.config
+  if ('unix' in config.address) await removeStale(config.address.unix)
+  const listener = new Listener(config, { timeouts, limits, clock, deadlines, log, metrics, reusePort, refuse: forwarder.refuse }, forwarder.serve)
+  const address = await listener.listen()
+  listeners.push(listener)
+  return address
+}
+
+/** A socket file outlives a process that was killed: one that nobody answers on is in the way and not in use. */
+async function removeStale(path: string): Promise<void> {
+  const refused = await new Promise<boolean>((resolve) => {
+    const probe = net.connect(path)
+    probe.on('connect', () => (probe.destroy(), resolve(false)))
+    probe.on('error', (error: NodeJS.ErrnoException) => resolve(error.code === 'ECONNREFUSED'))
+  })
+  if (refused) await unlink(path).catch(() => undefined)
+}
+
+/**
+ * Waits until no connection came for some turns of the event loop, which accepts one a turn. Closing a listening socket resets
+ * the connections that the kernel has made and nobody has accepted, so it is done when there are none.
+ */
+async function quiet(): Promise<void> {
+  const accepted = metrics.weir_connections_total()
+  for (let turns = 0, still = 0; turns < MAX_TURNS && still < QUIET_TURNS; turns++) {
+    const before = accepted.value
+    await new Promise((resolve) => setImmediate(resolve))
+    still = accepted.value === before ? still + 1 : 0
+  }
+}
