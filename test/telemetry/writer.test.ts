@@ -1,5 +1,5 @@
-import { execFileSync, spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -241,12 +241,25 @@ describe('real destinations', () => {
 
   const script = fileURLToPath(new URL('stdout_lines.ts', import.meta.url))
 
-  it('several threads on one pipe never tear a line, and the process ends after the last one', () => {
-    const out = execFileSync(process.execPath, [script, '3', '4000'], { encoding: 'utf8', maxBuffer: 64 << 20 })
+  function expectWhole(out: string): void {
     const lines = out.split('\n')
-    expect(lines.pop()).toBe('')
-    expect(lines.filter((line) => !/^(\d) (\d+) x{300}$/.test(line))).toEqual([])
-    expect(new Set(lines).size).toBe(12_000)
+    expect([lines[0], lines.at(-2), lines.at(-1)]).toEqual(['begin', 'end', ''])
+    const written = lines.slice(1, -2)
+    expect(written.filter((line) => !/^\d \d+ x{300}$/.test(line))).toEqual([])
+    expect(new Set(written).size).toBe(12_000)
+    expect(written).toHaveLength(12_000)
+  }
+
+  it('several threads on one pipe never tear a line, and the process ends after the last one', () => {
+    expectWhole(execFileSync(process.execPath, [script, '3', '4000'], { encoding: 'utf8', maxBuffer: 64 << 20 }))
+  })
+
+  it('nor on one file that others write to as well', () => {
+    const path = join(folder, 'stdout')
+    const fd = openSync(path, 'w')
+    spawnSync(process.execPath, [script, '3', '4000'], { stdio: ['ignore', fd, 'inherit'] })
+    closeSync(fd)
+    expectWhole(readFileSync(path, 'utf8'))
   })
 
   it('a reader that stops does not stop the process, and gets whole lines later', async () => {
@@ -257,7 +270,7 @@ describe('real destinations', () => {
     let out = ''
     for await (const chunk of child.stdout!) out += String(chunk)
     expect(code).toBe(0)
-    const lines = out.split('\n').slice(0, -1)
+    const lines = out.split('\n').slice(1, -1)
     expect(lines.length).toBeGreaterThan(50)
     expect(lines.length).toBeLessThan(4000)
     expect(lines.filter((line) => !/^0 \d+ x{300}$/.test(line))).toEqual([])
