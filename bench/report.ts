@@ -104,8 +104,3 @@ export function figures(results: Results): string {
 export function readResults(): Results {
   return JSON.parse(readFileSync(join(root, 'bench/results.json'), 'utf8')) as Results
 }
-
-/** For `npm run gen`. */
-export async function produceResults(): Promise<Map<string, string>> {
-  return new Map([['bench/RESULTS.md', report(readResults())]])
-}

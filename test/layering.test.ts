@@ -7,7 +7,11 @@ import { type Import, lineOf, parse, readSources, type Source } from './helpers/
 /** Folders (or files) of one row do not see each other; a row sees the rows above it in this list. */
 const LAYERS: readonly (readonly string[])[] = [
   ['gateway/stats/'],
-  ['gateway/exchange.ts', 'gateway/plugin.ts', 'gateway/errors.ts', 'gateway/clock.ts', 'gateway/headers.ts', 'gateway/metrics.ts', 'gateway/vital.ts', 'gateway/payload/columns.ts', 'config/config.ts'],
+  // The seams, and what they export of their own kind: `hold` and `soundness` are part of the plugin contract, `issues` has the nearest name of a mistyped one.
+  [
+    'gateway/exchange.ts', 'gateway/plugin.ts', 'gateway/errors.ts', 'gateway/clock.ts', 'gateway/headers.ts', 'gateway/metrics.ts', 'gateway/vital.ts', 'gateway/hold.ts',
+    'gateway/payload/columns.ts', 'gateway/payload/soundness.ts', 'config/config.ts', 'config/issues.ts',
+  ],
   ['gateway/payload/', 'gateway/wire/', 'gateway/telemetry/', 'gateway/stores/', 'gateway/records/'],
   ['gateway/expression/', 'gateway/upstream/', 'gateway/models/', 'plugins/'],
   ['gateway/pipeline/'],
@@ -20,7 +24,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['gateway/main.ts'],
 ]
 
-/** The second row is one layer of single files: they may see each other, in this direction only (no cycles is a rule of its own). */
+/** The second row is one layer of single files: they may see each other (without cycles, which is a rule of its own). */
 const SEAMS = 1
 
 /** What a plugin may import beside `gateway/plugin.ts`. */
@@ -66,9 +70,9 @@ const perImport = (judge: (source: Source, to: Import) => string | null): Rule =
 
 const known: Rule = (source) => (layerOf(source.file) >= 0 || ownTool(source.file) ? [] : [`${source.file}: has no place in LAYERS of test/layering.test.ts; give it one`])
 
-/** `config/generate.ts` and example plugins stand outside the running gateway. */
+/** Generators and example plugins stand outside the running gateway. */
 function ownTool(file: string): boolean {
-  return file === 'config/generate.ts' || file.startsWith('config/examples/')
+  return /^(config|plugins)\/generate\.ts$/.test(file) || file.startsWith('config/examples/')
 }
 
 const down = perImport((source, to) => {
@@ -77,12 +81,11 @@ const down = perImport((source, to) => {
   const [from, below] = [layerOf(source.file), layerOf(to.file)]
   if (from === SEAMS && below === SEAMS) return null
   if (folderOf(source.file) === folderOf(to.file)) return null
-  if (source.file === 'gateway/exchange.ts' && to.file === 'gateway/payload/columns.ts' && to.erased) return null
   return below < from ? null : `imports point down, never up or sideways (${folderOf(source.file)} is not above ${folderOf(to.file)})`
 })
 
 const pluginsAlone = perImport((source, to) => {
-  if (!source.file.startsWith('plugins/') || source.file === GENERATED) return null
+  if (!source.file.startsWith('plugins/') || source.file === GENERATED || ownTool(source.file)) return null
   if (to.file !== null) return PLUGIN_MAY.some((allowed) => allowed.test(to.file!)) ? null : 'a plugin imports gateway/plugin.ts, slots, stats and payload types only, never another plugin'
   return to.module!.startsWith('node:') ? null : 'a plugin gets everything from gateway/plugin.ts; a package of its own needs a home in the gateway'
 })

@@ -1,7 +1,4 @@
-/**
- * The package as its users get it: packed, installed in an empty folder, run by Node from JavaScript. Installing asks npm's cache first, and
- * copies the one large dependency that models need only when they are there.
- */
+/** The package as its users get it: packed, installed in an empty folder (npm's cache is asked first), run by Node from JavaScript. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

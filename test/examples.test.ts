@@ -1,0 +1,245 @@
+/** Every file of config/examples loads without a complaint; the ones that answer something are run with the commands in their heads. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { createServer as createTls } from 'node:https'
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http'
+import { join } from 'node:path'
+import { afterEach, describe, expect, test } from 'vitest'
+import { parseAllDocuments } from 'yaml'
+import { type Example, example } from './helpers/examples.ts'
+import { root } from './helpers/imports.ts'
+import { describeWith } from './servers.ts'
+
+const examples = readdirSync(join(root, 'config/examples')).filter((name) => name.endsWith('.yaml'))
+const files = ['weir.yaml', ...examples.map((name) => `examples/${name}`)]
+
+/** What is open in the running test. */
+const open: { close(): Promise<void> | void }[] = []
+afterEach(async () => {
+  for (const one of open.splice(0).reverse()) await one.close()
+})
+
+async function prepared(name: string, change?: (text: string) => string): Promise<Example> {
+  const one = await example(name, change)
+  open.push(one)
+  return one
+}
+
+async function started(name: string): Promise<Example> {
+  const one = await prepared(name)
+  await one.start()
+  return one
+}
+
+/** A model server that tells what it got. */
+const echo =
+  (server: string): RequestListener =>
+  async (request: IncomingMessage, response) => {
+    let body = ''
+    for await (const chunk of request) body += String(chunk)
+    response.setHeader('server', server)
+    response.end(JSON.stringify({ server, method: request.method, url: request.url, headers: request.headers, body }))
+  }
+
+async function serve(at: number | string, listener: RequestListener, server: Server = createServer(listener)): Promise<void> {
+  await new Promise<void>((resolve) => (typeof at === 'number' ? server.listen(at, '127.0.0.1', resolve) : server.listen(at, resolve)))
+  open.push({
+    close: () => {
+      server.closeAllConnections()
+      server.close()
+    },
+  })
+}
+
+interface Shown {
+  readonly status: number
+  readonly headers: string
+  readonly json: unknown
+}
+
+/** Output of `curl -si` or `curl -s`. */
+function shown(output: string): Shown {
+  if (!output.startsWith('HTTP/')) return { status: 0, headers: '', json: JSON.parse(output) }
+  const end = output.indexOf('\r\n\r\n')
+  const head = output.slice(0, end)
+  return { status: Number(head.split(' ')[1]), headers: head.toLowerCase(), json: JSON.parse(output.slice(end + 4) || 'null') }
+}
+
+async function curl(one: Example, index = 0): Promise<Shown> {
+  return shown(await one.shell(one.curls[index]!))
+}
+
+/** Row 302 of breast_cancer, whose label is 1: the golden case of the model's author, P(1) = 0.990304708. */
+function expectBenign(json: unknown): void {
+  const { outputs } = json as { outputs: { name: string; data: number[] }[] }
+  expect(outputs.find(({ name }) => name === 'label')?.data.map(Number)).toEqual([1])
+  expect(outputs.find(({ name }) => name === 'probabilities')?.data[1]).toBeCloseTo(0.990304708, 5)
+}
+
+describe('every example', () => {
+  test('is found', () => {
+    expect(examples).toEqual(expect.arrayContaining(['proxy.yaml', 'fallback.yaml', 'canary.yaml', 'models.yaml', 'tls.yaml', 'container.yaml']))
+  })
+
+  test.each(files)('%s opens with what it is for and a command that shows it', (name) => {
+    const lines = readFileSync(join(root, 'config', name), 'utf8').split('\n')
+    expect(lines[0]).toMatch(/^# yaml-language-server: \$schema=(\.\.?)\/weir\.schema\.json$/)
+    expect(lines[2]).toMatch(/^# \S.{20,}/)
+    expect(lines.some((line) => /^#   \$ curl /.test(line))).toBe(true)
+  })
+})
+
+describeWith('openssl', 'the loader', () => {
+  test.each(files)('takes %s', async (name) => {
+    expect(await (await prepared(name)).check()).toMatchObject({ code: 0 })
+  })
+
+  test('takes the configuration inside the Kubernetes manifest', async () => {
+    const manifest = parseAllDocuments(readFileSync(join(root, 'config/examples/kubernetes/sidecar.yaml'), 'utf8')).map((part) => part.toJS() as { kind: string; data?: Record<string, string> })
+    expect(manifest.map(({ kind }) => kind)).toEqual(['ConfigMap', 'Deployment', 'Service'])
+    const inner = manifest[0]!.data!['weir.yaml']!.replace('/models/lite.onnx', './models/cancer/1/model.onnx')
+    expect(await (await prepared('examples/proxy.yaml', () => inner)).check()).toMatchObject({ code: 0 })
+  })
+
+  test('the files beside compose.yaml that it mounts are there', () => {
+    const folder = join(root, 'config/examples/compose')
+    const [compose] = parseAllDocuments(readFileSync(join(folder, 'compose.yaml'), 'utf8'))
+    const { services } = compose!.toJS() as { services: Record<string, { volumes: string[] }> }
+    const sources = Object.values(services).flatMap(({ volumes }) => volumes.map((volume) => volume.split(':')[0]!))
+    expect(sources.length).toBeGreaterThan(4)
+    for (const source of sources) expect(() => readdirSync(join(folder, source, '..'))).not.toThrow()
+    for (const source of sources.filter((path) => /\.ya?ml$/.test(path))) expect(parseAllDocuments(readFileSync(join(folder, source), 'utf8')).flatMap((part) => part.errors)).toEqual([])
+  })
+})
+
+describeWith('curl', 'run with its own commands', () => {
+  test('weir.yaml: three lines, the third answered by the model inside', async () => {
+    const one = await started('weir.yaml')
+    expect(one.curls).toHaveLength(3)
+    expect((await curl(one, 0)).json).toMatchObject({ name: 'cancer' })
+    expectBenign((await curl(one, 1)).json)
+    const third = await curl(one, 2)
+    expect(third.status).toBe(200)
+    expect(third.headers).toContain('x-weir-fallback: up;connect')
+    expectBenign(third.json)
+  })
+
+  test('proxy.yaml', async () => {
+    const one = await started('examples/proxy.yaml')
+    await serve(one.port(8501), echo('one'))
+    expect(await curl(one)).toMatchObject({ status: 200, json: { server: 'one', method: 'GET', url: '/v1/models/fraud' } })
+  })
+
+  test('fallback.yaml: no server, the model inside answers', async () => {
+    const one = await started('examples/fallback.yaml')
+    const got = await curl(one)
+    expect(got.status).toBe(200)
+    expect(got.headers).toContain('x-weir-fallback: server;connect')
+    expectBenign(got.json)
+  })
+
+  test('canary.yaml: a user stays in its arm', async () => {
+    const one = await started('examples/canary.yaml')
+    await serve(one.port(8501), echo('v1'))
+    await serve(one.port(8502), echo('v2'))
+    const first = await curl(one)
+    const { server } = first.json as { server: string }
+    expect(first.headers).toContain(`x-weir-arm: ${server}`)
+    expect((await curl(one)).json).toMatchObject({ server })
+    expect((await curl(one)).json).toMatchObject({ server })
+  })
+
+  test('timeouts.yaml: a server that is silent is a 504', async () => {
+    const one = await started('examples/timeouts.yaml')
+    await serve(one.port(8501), () => undefined)
+    expect(await curl(one)).toMatchObject({ status: 504, json: { code: 'HEADERS_TIMEOUT' } })
+  })
+
+  test('routes.yaml', async () => {
+    const one = await started('examples/routes.yaml')
+    await serve(one.port(8501), echo('gold'))
+    await serve(one.port(8502), echo('usual'))
+    await serve(one.port(8503), echo('usual'))
+    expect((await curl(one)).json).toMatchObject({ server: 'gold' })
+    const usual = await fetch(`http://127.0.0.1:${one.port(8080)}/score`, { method: 'POST', body: '{}' })
+    expect(await usual.json()).toMatchObject({ server: 'usual' })
+    expect((await fetch(`http://127.0.0.1:${one.port(8080)}/v1/x`)).status).toBe(410)
+    expect((await fetch(`http://127.0.0.1:${one.port(8080)}/nowhere`)).status).toBe(404)
+  })
+
+  test('models.yaml', async () => {
+    const one = await started('examples/models.yaml')
+    expect((await curl(one, 0)).json).toMatchObject({ name: 'cancer', versions: ['1', '2'] })
+    const { json } = await curl(one, 1)
+    expect(json).toMatchObject({ id: 'one', model_version: '1' })
+    expectBenign(json)
+  })
+
+  test('rows.yaml: one object in, one object out', async () => {
+    const one = await started('examples/rows.yaml')
+    const { json } = await curl(one)
+    expect(json).toMatchObject({ label: 1 })
+    expect((json as { probabilities: number[] }).probabilities[1]).toBeCloseTo(0.990304708, 5)
+  })
+
+  test('answer.yaml', async () => {
+    const one = await started('examples/answer.yaml')
+    const closed = await curl(one, 0)
+    expect(closed).toMatchObject({ status: 503, json: { error: 'closed for maintenance' } })
+    expect(closed.headers).toContain('retry-after: 3600')
+    expect((await curl(one, 1)).json).toEqual([{ score: 0.5 }, { score: 0.5 }])
+  })
+
+  test('rate_limit.yaml: the burst passes, the rest is told when to come back', async () => {
+    const one = await started('examples/rate_limit.yaml')
+    await serve(one.port(8501), echo('one'))
+    expect(await curl(one)).toMatchObject({ status: 200 })
+    const answers = await Promise.all(Array.from({ length: 60 }, () => fetch(`http://127.0.0.1:${one.port(8080)}/`)))
+    const refused = answers.filter((answer) => answer.status === 429)
+    expect(refused.length).toBeGreaterThan(0)
+    expect(answers.filter((answer) => answer.status === 200).length).toBeGreaterThanOrEqual(19)
+    expect(Number(refused[0]!.headers.get('retry-after'))).toBeGreaterThanOrEqual(1)
+  })
+
+  test('headers.yaml', async () => {
+    const one = await started('examples/headers.yaml')
+    await serve(one.port(8501), echo('tf'))
+    const { headers, json } = await curl(one)
+    const seen = (json as { headers: Record<string, string> }).headers
+    expect(seen).toMatchObject({ 'x-tenant': 'acme', 'x-gateway': 'weir' })
+    expect(seen).not.toHaveProperty('x-debug')
+    expect(headers).toMatch(/^cache-control: no-store\r?$/m)
+    expect(headers).toMatch(/^x-model-server: tf\r?$/m)
+    expect(headers).not.toMatch(/^server:/m)
+  })
+
+  test('unix_socket.yaml', async () => {
+    const one = await started('examples/unix_socket.yaml')
+    await serve(join(one.folder, 'model-server.sock'), echo('behind a socket'))
+    expect(await curl(one)).toMatchObject({ status: 200, json: { server: 'behind a socket', url: '/v1/models/fraud' } })
+  })
+
+  test('container.yaml: metrics on a listener of their own', async () => {
+    const one = await started('examples/container.yaml')
+    expect((await curl(one)).json).toMatchObject({ name: 'cancer' })
+    const metrics = await fetch(`http://127.0.0.1:${one.port(9902)}/metrics`)
+    expect(await metrics.text()).toContain('weir_requests_total')
+    expect((await fetch(`http://127.0.0.1:${one.port(9902)}/config`)).status).toBe(404)
+  })
+
+  describeWith('openssl', 'with TLS', () => {
+    test('tls.yaml', async () => {
+      const one = await started('examples/tls.yaml')
+      await serve(one.port(8501), echo('one'))
+      expect(await curl(one)).toMatchObject({ status: 200, json: { server: 'one', headers: { 'x-forwarded-proto': 'https' } } })
+    })
+
+    test('https_backend.yaml: the server asks for the certificate', async () => {
+      const one = await started('examples/https_backend.yaml')
+      const pem = (name: string) => readFileSync(join(one.folder, 'config/examples', name))
+      const listener = echo('secret')
+      const options = { cert: pem('backend.crt'), key: pem('backend.key'), ca: pem('ca.crt'), requestCert: true, rejectUnauthorized: true }
+      await serve(one.port(8443), listener, createTls(options, listener) as unknown as Server)
+      expect(await curl(one)).toMatchObject({ status: 200, json: { server: 'secret', headers: { authorization: 'Bearer none' } } })
+    })
+  })
+})
