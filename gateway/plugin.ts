@@ -175,6 +175,8 @@ interface Notes {
   readonly default?: unknown
 }
 
+/** An option with a `default`: it may be left out in the file and is always there in `build`. */
+export const Defaulted = <T extends TSchema>(schema: T) => Type.Optional(schema) as unknown as T
 /** `300ms`, `5s`, `2m`, `36h`, `7d` → milliseconds. */
 export const Duration = (notes: Notes) => Type.Unsafe<number>({ type: 'string', pattern: '^[0-9]+(\\.[0-9]+)?(ms|s|m|h|d)$', 'x-weir': 'duration', ...notes })
 /** `512`, `64KiB`, `1MiB`, `2GiB` (or kB, MB, GB) → bytes. */

@@ -1,4 +1,4 @@
-import { type Answer, type Backend, BackendName, codes, type Counter, type Exchange, type Flow, HOLD_BYTES, hold, type Leg, plugin, type Send, Size, Type, unsound, WeirError } from '../gateway/plugin.ts'
+import { type Answer, type Backend, BackendName, codes, type Counter, Defaulted, type Exchange, type Flow, HOLD_BYTES, hold, type Leg, plugin, type Send, Size, Type, unsound, WeirError } from '../gateway/plugin.ts'
 
 /** Why an outcome is not good enough, in a word of `on`. */
 type Word = string
@@ -11,6 +11,21 @@ interface Outcome {
   readonly error: WeirError | null
 }
 
+const Failure = Type.Union(
+  [Type.String({ pattern: '^(timeout|connect|reset|ejected|overload|invalid|no_coverage|5xx|gateway-error|[45][0-9][0-9])$' }), Type.Integer({ minimum: 400, maximum: 599 })],
+  { description: 'A reason or a status.' },
+)
+const On = Defaulted(
+  Type.Array(Failure, {
+    description:
+      'What counts as failure: `timeout`, `connect`, `reset` (the connection broke), `ejected` (no endpoint is available), `overload`, `no_coverage` (a table has no such key), `invalid` (whole answers are then checked: well-formed JSON, no top-level `error` in a 2xx, what the format of the route asks for), `5xx`, `gateway-error` (502, 503, 504), or a status. `5xx` includes the errors weir itself would answer for that backend.',
+    minItems: 1,
+    maxItems: 32,
+    uniqueItems: true,
+    default: ['timeout', 'connect', 'reset', '5xx', 'ejected', 'overload'],
+  }),
+)
+
 export default plugin({
   name: 'fallback',
   summary: 'Asks other backends, in order and within the same request, when one fails.',
@@ -20,18 +35,8 @@ export default plugin({
   config: Type.Object(
     {
       to: Type.Array(BackendName({ description: 'A backend to try.' }), { description: 'Backends to try, in this order. One that has already failed is skipped.', minItems: 1, maxItems: 16 }),
-      on: Type.Array(
-        Type.Union([Type.String({ pattern: '^(timeout|connect|reset|ejected|overload|invalid|no_coverage|5xx|gateway-error|[45][0-9][0-9])$' }), Type.Integer({ minimum: 400, maximum: 599 })], { description: 'A reason or a status.' }),
-        {
-          description:
-            'What counts as failure: `timeout`, `connect`, `reset` (the connection broke), `ejected` (no endpoint is available), `overload`, `no_coverage` (a table has no such key), `invalid` (whole answers are then checked: well-formed JSON, no top-level `error` in a 2xx, what the format of the route asks for), `5xx`, `gateway-error` (502, 503, 504), or a status. `5xx` includes the errors weir itself would answer for that backend.',
-          minItems: 1,
-          maxItems: 32,
-          uniqueItems: true,
-          default: ['timeout', 'connect', 'reset', '5xx', 'ejected', 'overload'],
-        },
-      ),
-      replay: Size({ description: 'Request bodies up to this size are kept so that they can be sent again. Longer ones stream, and their requests have no fallback.', default: '1MiB' }),
+      on: On,
+      replay: Defaulted(Size({ description: 'Request bodies up to this size are kept so that they can be sent again. Longer ones stream, and their requests have no fallback.', default: '1MiB' })),
     },
     { additionalProperties: false },
   ),

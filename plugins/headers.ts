@@ -1,23 +1,23 @@
-import { type Exchange, headers, plugin, type TSchema, Type } from '../gateway/plugin.ts'
+import { Defaulted, type Exchange, headers, plugin, type TSchema, Type } from '../gateway/plugin.ts'
 
-const TOKEN = '^[!#$%&\'*+\\-.^_`|~0-9A-Za-z]+$'
+const TOKEN = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
 /** Visible characters, inner spaces and tabs, latin1: what RFC 9110 section 5.5 lets a field value be. */
 const VALUE = '^(?:[\\x21-\\x7E\\x80-\\xFF](?:[\\t \\x21-\\x7E\\x80-\\xFF]*[\\x21-\\x7E\\x80-\\xFF])?)?$'
 
 const Name = (description: string) => Type.String({ description, pattern: TOKEN, maxLength: 128 })
-const Named = (description: string, value: TSchema) => Type.Record(Type.String({ pattern: TOKEN }), Type.Unsafe<string>(value), { description, default: {}, additionalProperties: false })
+const Named = (description: string, value: TSchema) =>
+  Defaulted(Type.Record(Type.String({ pattern: TOKEN }), Type.Unsafe<string>(value), { description, default: {}, additionalProperties: false, maxProperties: 100 }))
 const Values = (description: string) => Named(description, Type.String({ pattern: VALUE, maxLength: 4096 }))
 
-const Changes = (whose: string) =>
-  Type.Object(
-    {
-      rename: Named(`Fields of the ${whose} that get another name, old: new; the values stay.`, Name('The new name.')),
-      remove: Type.Array(Name('The name, in any case.'), { description: `Fields that are taken out of the ${whose}.`, default: [], maxItems: 100 }),
-      set: Values(`Fields that the ${whose} has once, with this value, whatever was there.`),
-      add: Values(`Fields that are put behind those the ${whose} has.`),
-    },
-    { additionalProperties: false, default: {}, description: `Changes to the ${whose}, in the order rename, remove, set, add.` },
-  )
+const Changes = (whose: string) => {
+  const changes = {
+    rename: Named(`Fields of the ${whose} that get another name, old: new; the values stay.`, Name('The new name.')),
+    remove: Defaulted(Type.Array(Name('The name, in any case.'), { description: `Fields that are taken out of the ${whose}.`, default: [], maxItems: 100 })),
+    set: Values(`Fields that the ${whose} has once, with this value, whatever was there.`),
+    add: Values(`Fields that are put behind those the ${whose} has.`),
+  }
+  return Defaulted(Type.Object(changes, { additionalProperties: false, default: {}, description: `Changes to the ${whose}, in the order rename, remove, set, add.` }))
+}
 
 /** Fields weir writes or frames messages with; a plugin that changed them would break what the wire promises. */
 const REFUSED: Readonly<Record<string, string>> = {

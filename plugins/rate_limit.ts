@@ -1,5 +1,5 @@
 import { bucketBytes, Buckets } from '../gateway/stats/buckets.ts'
-import { type Exchange, plugin, problem, type Reply, SelectorText, Type, WeirError } from '../gateway/plugin.ts'
+import { Defaulted, type Exchange, plugin, problem, type Reply, SelectorText, Type, WeirError } from '../gateway/plugin.ts'
 
 /** Longest time a bucket may take to fill, seconds: what the buckets' clock can tell apart. */
 const LONGEST_S = 86_400
@@ -14,8 +14,8 @@ export default plugin({
       per_second: Type.Number({ description: 'Tokens a bucket gains in a second; a request costs one. For the gateway as a whole, however many threads it has.', exclusiveMinimum: 0, maximum: 100_000 }),
       burst: Type.Optional(Type.Number({ description: 'Tokens a full bucket holds: how many requests may come at once. Default: one second of `per_second`, at least 1.', minimum: 1, maximum: 1_000_000 })),
       key: Type.Optional(SelectorText({ description: 'What has a bucket of its own, such as `header.x-user-id` or `client.ip`. Requests without the value share one bucket. Default: one bucket for the route.' })),
-      keys: Type.Integer({ description: 'Buckets that are remembered, 8 bytes each. When they run out the fullest ones, which lose the least by it, make room.', minimum: 8, maximum: 10_000_000, default: 100_000 }),
-      mode: Type.Enum(['enforce', 'observe'], { description: '`observe` lets everything through, counts what would have been refused and marks it in the access log.', default: 'enforce' }),
+      keys: Defaulted(Type.Integer({ description: 'Buckets that are remembered, 8 bytes each. When they run out the fullest ones, which lose the least by it, make room.', minimum: 8, maximum: 10_000_000, default: 100_000 })),
+      mode: Defaulted(Type.Enum(['enforce', 'observe'], { description: '`observe` lets everything through, counts what would have been refused and marks it in the access log.', default: 'enforce' })),
     },
     { additionalProperties: false },
   ),

@@ -8,7 +8,8 @@
  *   await bench.close()   // fails when a timer is left
  */
 import type { PluginConfig, RouteConfig } from '../config/config.ts'
-import { decodeDuration, decodePercent, decodeSize } from '../config/units.ts'
+import { decode, fill } from '../config/decode.ts'
+import type { JsonSchema } from '../config/validate.ts'
 import { Answer, type Backend, type Body, Exchange, type Flow, type Format, Leg, problem, reply, type Send, type Sink } from '../gateway/exchange.ts'
 import { WeirError } from '../gateway/errors.ts'
 import { compileCondition } from '../gateway/expression/condition.ts'
@@ -123,7 +124,8 @@ export async function pipelineTest(plugins: readonly (readonly [plugin: Plugin, 
 
 export function routeConfig(plugins: readonly (readonly [plugin: Plugin, options?: unknown])[], setup: Setup = {}): RouteConfig {
   const configs = plugins.map(([plugin, options = {}], i): PluginConfig => {
-    const decoded = decode(plugin.config as Schema, options)
+    const schema = plugin.config as JsonSchema
+    const decoded = decode(schema, fill(schema, options), process.cwd())
     const complaint = plugin.check?.(decoded as never)
     if (complaint !== undefined) throw new Error(complaint)
     return { name: plugin.name, use: null, options: decoded, on_error: setup.onError ?? plugin.onError, at: `routes[0].plugins[${i}]` }
@@ -240,25 +242,4 @@ export function collect(body: Body, tap: ((chunk: Buffer) => Buffer | null) | nu
       fail: reject,
     })
   })
-}
-
-// ---------------------------------------------------------------- options as in YAML
-
-interface Schema {
-  readonly 'x-weir'?: string
-  readonly default?: unknown
-  readonly properties?: Readonly<Record<string, Schema>>
-  readonly items?: Schema
-}
-
-const UNITS: Readonly<Record<string, (written: unknown) => unknown>> = { duration: decodeDuration, size: decodeSize, percent: decodePercent }
-
-function decode(schema: Schema, written: unknown): unknown {
-  if (written === undefined) return schema.default === undefined ? undefined : decode(schema, schema.default)
-  const unit = UNITS[schema['x-weir'] ?? '']
-  if (unit !== undefined) return unit(written)
-  if (Array.isArray(written)) return schema.items === undefined ? written : written.map((item) => decode(schema.items!, item))
-  if (schema.properties === undefined || typeof written !== 'object' || written === null) return written
-  const entries = Object.keys({ ...schema.properties, ...written }).map((key) => [key, decode(schema.properties![key] ?? {}, (written as Record<string, unknown>)[key])] as const)
-  return Object.fromEntries(entries.filter(([, value]) => value !== undefined))
 }
