@@ -137,15 +137,17 @@ class TensorReader {
     }
   }
 
-  /** One array: of arrays, or of scalars. */
+  /** One array: of arrays, or of scalars. A flat one may stand at the top whatever the shape: its length is the count. */
   #level(depth: number, values: () => void): void {
     const json = this.#json
     const rank = this.#shape.length
     const before = this.#count
-    if (!json.enterArray()) return this.#close(depth, 0, depth === rank - 1)
+    if (!json.enterArray()) return depth === 0 ? undefined : this.#close(depth, 0)
     if (json.kind() !== 'array') {
       values()
-      return this.#close(depth, this.#count - before, depth === rank - 1)
+      if (depth === 0) return
+      if (depth < rank - 1) throw this.#wrong(`data is nested ${depth + 1} deep, its shape ${shapeText(this.#shape)} has ${rank} dimensions`)
+      return this.#close(depth, this.#count - before)
     }
     if (depth >= rank - 1) throw this.#wrong(`data is nested deeper than its shape ${shapeText(this.#shape)}`)
     let arrays = 0
@@ -154,15 +156,12 @@ class TensorReader {
       this.#level(depth + 1, values)
       arrays++
     } while (json.nextElement())
-    this.#close(depth, arrays, true)
+    this.#close(depth, arrays)
   }
 
-  /** @param fits whether an array of this kind may stand at this depth; at the top a flat one may, whatever the shape */
-  #close(depth: number, length: number, fits: boolean): void {
+  #close(depth: number, length: number): void {
     const size = this.#shape[depth]
-    if (depth === 0 && !fits) return
-    if (!fits && length > 0) throw this.#wrong(`data is nested ${depth + 1} deep, its shape ${shapeText(this.#shape)} has ${this.#shape.length} dimensions`)
-    if (length !== size) throw this.#wrong(`data does not have the shape ${shapeText(this.#shape)}: expected ${size ?? 1} at depth ${depth + 1}, found ${length}`)
+    if (length !== size) throw this.#wrong(`data does not have the shape ${shapeText(this.#shape)}: expected ${size} at depth ${depth + 1}, found ${length}`)
   }
 
   #floats(data: Float32Array | Float64Array): void {
