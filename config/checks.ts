@@ -1,5 +1,7 @@
 /** What only the whole file can tell: references, lists of targets, reachability, listeners, models. */
 import { readdir } from 'node:fs/promises'
+import { checkCondition } from '../gateway/expression/condition.ts'
+import { checkSelector } from '../gateway/expression/selector.ts'
 import { conflict, formatAddress, isLoopback } from './addresses.ts'
 import type { Address, AdminConfig, BackendConfig, ModelsConfig, RouteConfig } from './config.ts'
 import { visit } from './decode.ts'
@@ -8,13 +10,6 @@ import type { Placed } from './plugins.ts'
 import { complain, type Scene } from './scene.ts'
 import { covers, hides } from './shadow.ts'
 import type { JsonSchema } from './validate.ts'
-
-export interface ExpressionChecks {
-  /** @returns a complaint, or null */
-  selector(text: string): string | null
-  /** @returns a complaint, or null */
-  condition(text: string): string | null
-}
 
 /** Counts which backends something sends to. */
 export class References {
@@ -44,7 +39,7 @@ export class References {
 // ---------------------------------------------------------------- plugins
 
 /** @returns the backends this plugin may send to */
-export function checkPlugin(scene: Scene, placed: Placed, references: References, expressions: ExpressionChecks): string[] {
+export function checkPlugin(scene: Scene, placed: Placed, references: References): string[] {
   const { plugin, written, path } = placed
   const lists = new Map<string, string[]>()
   const named: string[] = []
@@ -57,8 +52,8 @@ export function checkPlugin(scene: Scene, placed: Placed, references: References
       name(String(value), at)
       if (at.endsWith(']')) lists.set(parent(at), [...(lists.get(parent(at)) ?? []), String(value)])
     } else if (kind === 'arms') checkArms(scene, value as Readonly<Record<string, number>>, at, name)
-    else if (kind === 'selector') checkExpression(scene, expressions.selector(String(value)), 'bad-selector', at)
-    else if (kind === 'condition') checkExpression(scene, expressions.condition(String(value)), 'bad-condition', at)
+    else if (kind === 'selector') checkExpression(scene, checkSelector(String(value)), 'bad-selector', at)
+    else if (kind === 'condition') checkExpression(scene, checkCondition(String(value)), 'bad-condition', at)
   })
   for (const [at, targets] of lists) checkTargets(scene, targets, at)
   return named

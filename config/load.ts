@@ -5,14 +5,14 @@
  */
 import { createHash } from 'node:crypto'
 import { dirname, resolve } from 'node:path'
-import type { Plugin } from '../gateway/plugin.ts'
 import { backend } from './assemble.ts'
-import { checkModel, type ExpressionChecks, modelNames, References, warnOfHidden, warnOfUnused } from './checks.ts'
+import { checkModel, modelNames, References, warnOfHidden, warnOfUnused } from './checks.ts'
 import type { BackendConfig, BuildIssue, Config, Issue, ModelsConfig, RouteConfig } from './config.ts'
 import { readDocument, type Tree } from './document.ts'
 import { effective } from './effective.ts'
 import { checkFiles } from './files.ts'
 import { Issues, join, NOWHERE, type Position } from './issues.ts'
+import type { PluginSource } from './plugins.ts'
 import { checkQuantities } from './quantities.ts'
 import { loadRoutes } from './routes.ts'
 import { type Scene, settle } from './scene.ts'
@@ -29,12 +29,7 @@ export interface Source {
   readonly env: Readonly<Record<string, string | undefined>>
 }
 
-export interface LoaderParts {
-  /** The plugins of weir, by name. */
-  readonly plugins: ReadonlyMap<string, Plugin>
-  /** Loads a plugin of the user's; rejects with a sentence that can be shown. */
-  importUserPlugin(file: string): Promise<Plugin>
-  readonly expressions: ExpressionChecks
+export interface LoaderParts extends PluginSource {
   /** What `threads: auto` means. */
   readonly parallelism: number
 }

@@ -20,7 +20,9 @@ export interface Placed {
   readonly written: unknown
 }
 
+/** Where plugins come from; see registry.ts. */
 export interface PluginSource {
+  /** The plugins of weir, by name. */
   readonly plugins: ReadonlyMap<string, Plugin>
   /** Loads a plugin of the user's; rejects with a sentence that can be shown. */
   importUserPlugin(file: string): Promise<Plugin>

@@ -1,7 +1,8 @@
 /** Routes: from valid parts of the file to the types of `config.ts`. */
+import { checkCondition } from '../gateway/expression/condition.ts'
 import { patternProblem } from '../gateway/server/router.ts'
 import { parseMatchHost } from './addresses.ts'
-import { checkExpression, checkFallback, checkPlugin, checkRoutes, type ExpressionChecks, type References } from './checks.ts'
+import { checkExpression, checkFallback, checkPlugin, checkRoutes, type References } from './checks.ts'
 import type { BackendConfig, MatchConfig, RouteConfig } from './config.ts'
 import { join } from './issues.ts'
 import { place, type Placed, type PluginSource } from './plugins.ts'
@@ -23,7 +24,7 @@ export async function loadRoutes(
   schema: JsonSchema,
   backends: ReadonlyMap<string, BackendConfig>,
   references: References,
-  parts: PluginSource & { readonly expressions: ExpressionChecks },
+  parts: PluginSource,
 ): Promise<LoadedRoute[]> {
   const found: LoadedRoute[] = []
   if (!Array.isArray(written)) return found
@@ -44,14 +45,14 @@ async function loadRoute(
   schema: JsonSchema,
   backends: ReadonlyMap<string, BackendConfig>,
   references: References,
-  parts: PluginSource & { readonly expressions: ExpressionChecks },
+  parts: PluginSource,
 ): Promise<RouteConfig | null> {
   const right = (key: string) => Object.hasOwn(item, key) && scene.issues.clean(join(path, key))
   const rule = right('match') ? match(scene, item['match'] as WrittenMatch, join(path, 'match')) : null
-  if (rule !== null && rule.when !== null) checkExpression(scene, parts.expressions.condition(rule.when), 'bad-condition', join(join(path, 'match'), 'when'))
+  if (rule !== null && rule.when !== null) checkExpression(scene, checkCondition(rule.when), 'bad-condition', join(join(path, 'match'), 'when'))
   if (right('backend')) references.to(String(item['backend']), join(path, 'backend'))
   const plugins = Array.isArray(item['plugins']) ? await placeAll(scene, parts, item['plugins'], join(path, 'plugins')) : []
-  const named = plugins.flatMap((placed) => checkPlugin(scene, placed, references, parts.expressions))
+  const named = plugins.flatMap((placed) => checkPlugin(scene, placed, references))
   if (!scene.issues.clean(path) || rule === null) return null
   checkFallback(scene, String(item['backend']), plugins)
   const settled = settle<WrittenRoute>(scene, { ...schema, properties: { ...schema.properties, plugins: {} } }, item)

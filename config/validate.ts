@@ -100,10 +100,10 @@ export class Validator {
   #alternatives(schema: JsonSchema, branches: readonly JsonSchema[], value: unknown, path: string): void {
     // Exact, so that what is right is silent; the choice below only serves the message.
     if (Check(schema as never, value)) return
-    const candidates = branches.filter((branch) => branch.type === undefined ? isScalar(value) : typeOf(value, branch.type))
+    const candidates = branches.filter((branch) => fits(branch, value))
     const objects = candidates.filter((branch) => branch.type === 'object')
     if (objects.length > 0 && isObject(value)) this.#chooseObject(schema, objects, value, path)
-    else if (candidates.length === 1 && !isScalar(value)) this.check(candidates[0]!, value, path)
+    else if (candidates.length === 1 && typeof value !== 'string' && schema['x-weir'] === undefined) this.check(candidates[0]!, value, path)
     else this.#mismatch(schema, value, path, branches)
   }
 

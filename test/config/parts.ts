@@ -1,4 +1,4 @@
-/** What the loader needs, small and known: plugins with every kind of option, expressions that only look at the first word. */
+/** What the loader needs, small and known: plugins with every kind of option. */
 import { Arms, BackendName, ConditionText, Duration, Percent, type Plugin, plugin, SelectorText, Size, Type } from '../../gateway/plugin.ts'
 import type { LoaderParts } from '../../config/load.ts'
 
@@ -67,10 +67,6 @@ export const parts: LoaderParts = {
   importUserPlugin: async (file) => {
     if (file.endsWith('good_plugin.ts')) return { ...rate_limit, name: 'mine' } as unknown as Plugin
     throw new Error('the file cannot be loaded')
-  },
-  expressions: {
-    selector: (text) => (/^(header|query|cookie|client|input|output)\.[\w-]+$/.test(text) ? null : `\`${text}\` is no selector`),
-    condition: (text) => (text.includes('(') === text.includes(')') ? null : 'a parenthesis is not closed'),
   },
   parallelism: 2,
 }

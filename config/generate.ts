@@ -1,0 +1,33 @@
+/**
+ * Writes every generated file (`npm run gen`), or with `--check` names those that are stale and exits 1.
+ * A producer gives contents by path; later ones may read what earlier ones wrote.
+ */
+import { readFile, writeFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { jsonSchema } from './json_schema.ts'
+import { builtIn } from './registry.ts'
+
+/** Contents by path relative to the project. */
+type Producer = () => Promise<ReadonlyMap<string, string>>
+
+const root = new URL('../', import.meta.url)
+
+const schema: Producer = async () => new Map([['config/weir.schema.json', jsonSchema(builtIn.values())]])
+
+const PRODUCERS: readonly Producer[] = [schema]
+
+async function run(check: boolean): Promise<number> {
+  const stale: string[] = []
+  for (const produce of PRODUCERS) {
+    for (const [path, content] of await produce()) {
+      const file = fileURLToPath(new URL(path, root))
+      if ((await readFile(file, 'utf8').catch(() => null)) === content) continue
+      stale.push(path)
+      if (!check) await writeFile(file, content)
+    }
+  }
+  for (const path of stale) console.log(check ? `stale: ${path} (run \`npm run gen\`)` : `wrote ${path}`)
+  return check && stale.length > 0 ? 1 : 0
+}
+
+process.exitCode = await run(process.argv.includes('--check'))
