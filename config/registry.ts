@@ -2,9 +2,10 @@
 import { stat } from 'node:fs/promises'
 import { pathToFileURL } from 'node:url'
 import type { Plugin } from '../gateway/plugin.ts'
+import { plugins } from '../plugins/index.ts'
 
 /** The plugins of weir. */
-export const builtIn: ReadonlyMap<string, Plugin> = new Map()
+export const builtIn: ReadonlyMap<string, Plugin> = plugins
 
 /** Loads a plugin of the user's, again when its file changed. @throws with a sentence that can be shown */
 export async function importUserPlugin(file: string): Promise<Plugin> {

@@ -11,7 +11,7 @@ export type Command =
 /** Where the configuration comes from: a file, or `--to`; the flags stand over what the file says. */
 export interface Source {
   readonly file: string | null
-  readonly to: readonly string[]
+  readonly to: string | null
   readonly listen: string | null
   readonly admin: string | null
   readonly threads: string | null
@@ -36,7 +36,7 @@ export class UsageError extends Error {
 export type Topic = 'run' | 'check' | 'explain'
 
 const FLAGS = {
-  run: { to: { type: 'string', multiple: true }, listen: { type: 'string' }, admin: { type: 'string' }, threads: { type: 'string' } },
+  run: { to: { type: 'string' }, listen: { type: 'string' }, admin: { type: 'string' }, threads: { type: 'string' } },
   check: {},
   explain: { header: { type: 'string', multiple: true, short: 'H' } },
 } as const satisfies Record<Topic, Record<string, { type: 'string'; multiple?: boolean; short?: string }>>
@@ -81,10 +81,10 @@ function meant(name: string | null, before: string): string {
 }
 
 function run(values: Values, positionals: readonly string[]): Command {
-  const to = (values['to'] ?? []) as readonly string[]
-  if (to.length > 0 && positionals.length > 0) throw new UsageError('`weir run` takes a file or --to, not both', 'Put the url into the file as a backend, or leave the file out.')
   const text = (flag: string): string | null => (values[flag] as string | undefined) ?? null
-  return { name: 'run', file: to.length > 0 ? null : file('run', positionals, 1), to, listen: text('listen'), admin: text('admin'), threads: text('threads') }
+  const to = text('to')
+  if (to !== null && positionals.length > 0) throw new UsageError('`weir run` takes a file or --to, not both', 'Put the url into the file as a backend, or leave the file out.')
+  return { name: 'run', file: to === null ? file('run', positionals, 1) : null, to, listen: text('listen'), admin: text('admin'), threads: text('threads') }
 }
 
 function file(topic: Topic, positionals: readonly string[], most: number): string {
@@ -114,11 +114,11 @@ function headerPair(line: string): [string, string] {
 
 const HELP: Readonly<Record<Topic, string>> = {
   run: `weir run FILE [--listen ADDRESS] [--admin ADDRESS] [--threads N]
-weir run --to URL [--to URL …] [--listen ADDRESS] [--admin ADDRESS] [--threads N]
+weir run --to URL [--listen ADDRESS] [--admin ADDRESS] [--threads N]
 
 Runs the gateway. FILE is its YAML; --to proxies everything to one backend without a file.
-  --listen ADDRESS   where callers come in: 8080, 127.0.0.1:8080, [::]:8080 or unix:/run/weir.sock
-  --admin ADDRESS    where /metrics, /ready and the rest are
+  --listen ADDRESS   where callers come in: :8080, 127.0.0.1:8080, [::1]:8080 or unix:/run/weir.sock
+  --admin ADDRESS    where /metrics, /ready and the rest are; off for none
   --threads N        data threads, or auto
 SIGHUP or a change of the file reloads it; SIGTERM stops gracefully, a second one at once.
 `,

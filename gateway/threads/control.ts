@@ -111,8 +111,8 @@ export class Control {
   get synchronized(): boolean {
     return !failed(this.#issues)
   }
-  get addresses(): Address[] {
-    return this.#listen.map(({ address }) => address)
+  get listening(): readonly ListenConfig[] {
+    return this.#listen
   }
 
   get status(): Status {

@@ -7,9 +7,7 @@ import { type ControlOrders, type DataOrders, Link, type Port } from './messages
 
 /** A worker, as far as the crew needs it. */
 export interface Spawned extends Port {
-  on(event: 'message', listener: (message: never) => void): unknown
-  on(event: 'error', listener: (error: Error) => void): unknown
-  on(event: 'exit', listener: (code: number) => void): unknown
+  on(event: 'message' | 'error' | 'exit', listener: (value: unknown) => void): unknown
   terminate(): Promise<unknown>
 }
 
@@ -114,7 +112,7 @@ export class Crew {
     const member: Member = { index, worker, link, born: clock.now(), serving: false, view: { series: [], slabs: [] } }
     let reason = ''
     worker.on('error', (error) => (reason = describe(error)))
-    worker.on('exit', (code) => this.#died(member, reason === '' ? `it ended with code ${code}` : reason))
+    worker.on('exit', (code) => this.#died(member, reason === '' ? `it ended with code ${String(code)}` : reason))
     this.#members.set(index, member)
     return member
   }

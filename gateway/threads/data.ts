@@ -61,7 +61,6 @@ const orders: DataOrders = {
     const built = build(config, grant)
     prepared = built.then((result) => (result instanceof Generation ? result : null))
     const result = await built
-    postRegistry()
     return result instanceof Generation ? [] : result
   },
   async commit() {
@@ -70,7 +69,6 @@ const orders: DataOrders = {
     if (generation === null) throw new Error('nothing is prepared')
     gateway.swap(generation)
     forwarder.record = logs.access(generation.config.access_log)
-    postRegistry()
   },
   async discard() {
     const generation = await prepared
@@ -106,7 +104,7 @@ const orders: DataOrders = {
   merge: async (call, parts) => mergePlugin(gateway.current, call, parts),
 }
 
-const control = new Link<DataOrders, ControlOrders>(port as never, clock, orders)
+const control = new Link<DataOrders, ControlOrders>(port, clock, orders)
 
 async function build(config: Config, grant: ModelGrant | null): Promise<Generation | BuildIssue[]> {
   try {
@@ -123,9 +121,18 @@ async function openGrant(config: Config, grant: ModelGrant): Promise<ModelPart> 
   return openModels(config, grant, version, { clock, log, registry, gather }, released)
 }
 
-function postRegistry(): void {
-  void control.ask('registry', [registry.view()], ASK_MS).catch(() => undefined)
+/** Series come in crowds, at load above all: they are told of once, after the work at hand. */
+let telling = false
+function tellOfSeries(): void {
+  if (telling) return
+  telling = true
+  setImmediate(() => {
+    telling = false
+    void control.ask('registry', [registry.view()], ASK_MS).catch(() => undefined)
+  })
 }
+registry.onSeries = tellOfSeries
+tellOfSeries()
 
 // ---------------------------------------------------------------- listening
 

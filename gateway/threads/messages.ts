@@ -85,7 +85,7 @@ type Message =
 /** The part of a worker, or of its parent's port, that is needed here. */
 export interface Port {
   postMessage(message: unknown, transfer?: readonly Transferable[]): void
-  on(event: 'message', listener: (message: Message) => void): unknown
+  on(event: 'message', listener: (message: unknown) => void): unknown
 }
 
 /** An order was not carried out: the other side failed, died, or did not answer in time. */
@@ -110,7 +110,7 @@ export class Link<Mine extends Table, Theirs extends Table> {
     this.#port = port
     this.#clock = clock
     this.#mine = mine
-    port.on('message', (message) => ('ask' in message ? this.#carryOut(message) : this.#settle(message)))
+    port.on('message', (message) => this.#received(message as Message))
   }
 
   /** @throws LinkError when the other side fails, is gone, or does not answer in `timeout_ms` */
@@ -130,6 +130,11 @@ export class Link<Mine extends Table, Theirs extends Table> {
   gone(why: string): void {
     this.#gone = why
     for (const id of [...this.#waiting.keys()]) this.#settle({ reply: id, error: why })
+  }
+
+  #received(message: Message): void {
+    if ('ask' in message) this.#carryOut(message)
+    else this.#settle(message)
   }
 
   #carryOut({ ask, id, args }: Extract<Message, { ask: string }>): void {

@@ -6,9 +6,9 @@ const parse = (line: string) => parseCommand(line === '' ? [] : line.split(' '),
 
 describe('commands', () => {
   it.each([
-    ['run a.yaml', { name: 'run', file: 'a.yaml', to: [], listen: null, admin: null, threads: null }],
-    ['run a.yaml --threads 2 --listen 8080', { name: 'run', file: 'a.yaml', to: [], listen: '8080', admin: null, threads: '2' }],
-    ['run --to http://a --to http://b --admin=127.0.0.1:1', { name: 'run', file: null, to: ['http://a', 'http://b'], listen: null, admin: '127.0.0.1:1', threads: null }],
+    ['run a.yaml', { name: 'run', file: 'a.yaml', to: null, listen: null, admin: null, threads: null }],
+    ['run a.yaml --threads 2 --listen 8080', { name: 'run', file: 'a.yaml', to: null, listen: '8080', admin: null, threads: '2' }],
+    ['run --to http://a --admin=127.0.0.1:1', { name: 'run', file: null, to: 'http://a', listen: null, admin: '127.0.0.1:1', threads: null }],
     ['check a.yaml', { name: 'check', file: 'a.yaml' }],
     ['explain a.yaml', { name: 'explain', file: 'a.yaml', request: null }],
     ['explain a.yaml GET /x', { name: 'explain', file: 'a.yaml', request: { method: 'GET', target: '/x', headers: [] } }],

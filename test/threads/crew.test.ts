@@ -12,8 +12,8 @@ class FakeWorker implements Spawned {
   constructor(index: number) {
     this.index = index
   }
-  on(event: string, listener: (...args: never[]) => void): void {
-    this.#events.on(event, listener as () => void)
+  on(event: string, listener: (value: unknown) => void): void {
+    this.#events.on(event, listener)
   }
   emit(event: 'message' | 'error' | 'exit', value: unknown): void {
     this.#events.emit(event, value)

@@ -14,7 +14,7 @@ function linked() {
     hang: () => new Promise(() => undefined),
     fail: async () => Promise.reject(new Error('no wood')),
   }
-  const wrap = (port: MessagePort): Port => ({ postMessage: (m) => port.postMessage(m), on: (_event, listen) => (port.onmessage = (event) => listen(event.data as never)) })
+  const wrap = (port: MessagePort): Port => ({ postMessage: (m) => port.postMessage(m), on: (_event, listen) => (port.onmessage = (event) => listen(event.data)) })
   const far = new Link<Orders, None>(wrap(port2), clock, orders)
   const near = new Link<None, Orders>(wrap(port1), clock, {})
   return { near, far, clock, asked, close: () => (port1.close(), port2.close()) }

@@ -1,0 +1,33 @@
+/** The gateway as the admin listener sees it. */
+import type { AdminControl, PluginReport } from '../admin/control.ts'
+import type { AdminRequest } from '../plugin.ts'
+import type { Control } from '../threads/control.ts'
+
+/** @param drain begins a graceful stop, once */
+export function adminControl(control: Control, drain: () => void): AdminControl {
+  async function plugin(route: string, name: string, path: string, { method, query, body }: AdminRequest): Promise<PluginReport> {
+    const { answer, errors } = await control.plugin({ route, plugin: name, method, path, query: query.toString(), body })
+    return answer.kind === 'value' ? { kind: 'answer', value: answer.value, errors } : answer
+  }
+
+  return {
+    views: () => control.views(),
+    ready() {
+      const { ready, state } = control.status
+      return { ready, reason: ready ? 'ready' : state === 'serving' ? 'no_data_thread' : state }
+    },
+    config() {
+      const { config, loaded, synchronized, issues } = control
+      return { file: config?.file ?? '', hash: config?.hash ?? '', loaded_at: loaded, synchronized, issues, config: config?.effective ?? null }
+    },
+    routes: () => (control.config?.routes ?? []).map(({ name, match, backend, format, plugins }) => ({ name, match, backend, format, plugins: plugins.map((one) => one.name) })),
+    backends: () => control.backends(),
+    models: () => control.models,
+    plugin,
+    async reload() {
+      const { ok, issues } = await control.reload()
+      return { ok, issues, hash: control.config?.hash ?? '' }
+    },
+    drain,
+  }
+}

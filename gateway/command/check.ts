@@ -1,0 +1,38 @@
+/** `weir check` and `weir explain`: what can be said without running anything. */
+import { explainConfig, explainRequest } from '../../config/explain.ts'
+import { formatIssues } from '../../config/issues.ts'
+import { loadConfig } from '../../config/load.ts'
+import { systemClock } from '../clock.ts'
+import type { Log } from '../plugin.ts'
+import { hasModels } from '../threads/grants.ts'
+import type { AskedRequest } from './arguments.ts'
+import type { Terminal } from './run.ts'
+import { parts } from './source.ts'
+
+const QUIET: Log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined }
+
+export async function check(file: string, terminal: Terminal): Promise<number> {
+  const { config, issues, locate } = await loadConfig({ file, env: terminal.env }, parts)
+  const all = [...issues]
+  if (config !== null && hasModels(config)) {
+    const { loadForCheck } = await import('../models/control.ts')
+    for (const issue of await loadForCheck(config, { clock: systemClock, log: QUIET })) all.push({ ...locate(issue), severity: issue.severity })
+  }
+  const wrong = all.some(({ severity }) => severity === 'error')
+  if (all.length > 0) terminal.error(formatIssues(all))
+  if (!wrong) terminal.out(`${file} is right: ${config!.routes.length} routes, ${Object.keys(config!.backends).length} backends.\n`)
+  return wrong ? 2 : 0
+}
+
+export async function explain(file: string, request: AskedRequest | null, terminal: Terminal): Promise<number> {
+  const { config, issues } = await loadConfig({ file, env: terminal.env }, parts)
+  if (issues.length > 0) terminal.error(formatIssues(issues))
+  if (config === null) return 2
+  if (request === null) terminal.out(explainConfig(config))
+  else terminal.out(explainRequest(config, { method: request.method, path: request.target, headers: Object.fromEntries(pairs(request.headers)) }, parts.plugins))
+  return 0
+}
+
+function pairs(flat: readonly string[]): [string, string][] {
+  return flat.flatMap((name, i): [string, string][] => (i % 2 === 0 ? [[name, flat[i + 1]!]] : []))
+}

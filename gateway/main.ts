@@ -1,0 +1,48 @@
+#!/usr/bin/env node
+/** The command line. The only reader of `process.argv` and `process.env`; everything else is given what it needs. */
+import { readFileSync } from 'node:fs'
+import { nearest } from '../config/issues.ts'
+import { type Command, helpText, parseCommand, UsageError } from './command/arguments.ts'
+import { run, type Terminal } from './command/run.ts'
+
+const terminal: Terminal = {
+  env: process.env,
+  version: versionOf(new URL('../package.json', import.meta.url)) ?? versionOf(new URL('../../package.json', import.meta.url)) ?? 'unknown',
+  out: (text) => void process.stdout.write(text),
+  error: (text) => void process.stderr.write(text),
+  on: (signal, handle) => void process.on(signal, handle),
+}
+
+/** Of the project: beside `gateway/`, or one further up from where it is built. */
+function versionOf(file: URL): string | null {
+  try {
+    return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version
+  } catch {
+    return null
+  }
+}
+
+async function carryOut(command: Command): Promise<number> {
+  switch (command.name) {
+    case 'help':
+      terminal.out(helpText(command.topic))
+      return 0
+    case 'version':
+      terminal.out(`weir ${terminal.version}\n`)
+      return 0
+    case 'run':
+      return run(command, terminal)
+    case 'check':
+      return (await import('./command/check.ts')).check(command.file, terminal)
+    case 'explain':
+      return (await import('./command/check.ts')).explain(command.file, command.request, terminal)
+  }
+}
+
+try {
+  process.exitCode = await carryOut(parseCommand(process.argv.slice(2), nearest))
+} catch (error) {
+  if (!(error instanceof UsageError)) throw error
+  terminal.error(`weir: ${error.message}\n  ${error.help}\n`)
+  process.exitCode = 2
+}
