@@ -85,7 +85,7 @@ export class Forwarder {
     const requestId = requestIdFrom(undefined)
     const answer = rescue(error, requestId, this.log)
     const body = answer.body as Buffer
-    const head = `HTTP/1.1 ${answer.status} ${phraseOf(answer.status)}\r\n${headerLines(answer.headers)}content-length: ${body.length}\r\nx-request-id: ${requestId}\r\nconnection: close\r\n\r\n`
+    const head = `HTTP/1.1 ${answer.status} ${phraseOf(answer.status)}\r\n${headerLines(answer.headers)}${connection.dateLine}content-length: ${body.length}\r\nx-request-id: ${requestId}\r\nconnection: close\r\n\r\n`
     connection.socket.write(head + body.toString('latin1'), 'latin1')
     connection.close()
     this.record?.(refusedRecord(connection, error, requestId, answer.status, body.length))

@@ -78,7 +78,6 @@ const KINDS = new Map<string, number>([
   ['x-request-id', Kind.request_id],
   ['via', Kind.via],
 ])
-for (const name of [...KINDS.keys()]) if (name.includes('-')) KINDS.set(name.replaceAll('-', '_'), Kind.twin)
 
 /** Lengths and first letters of the names above: one look spares the map for nearly every other field. */
 const LENGTHS = new Uint8Array(64)
@@ -91,7 +90,10 @@ for (const name of KINDS.keys()) {
 
 export function kindOf(name: string): number {
   if (name.length >= 64 || LENGTHS[name.length] === 0 || FIRSTS[name.charCodeAt(0)] === 0) return Kind.plain
-  return KINDS.get(name.toLowerCase()) ?? Kind.plain
+  const lower = name.toLowerCase()
+  const kind = KINDS.get(lower)
+  if (kind !== undefined) return kind
+  return lower.includes('_') && KINDS.has(lower.replaceAll('_', '-')) ? Kind.twin : Kind.plain
 }
 
 /**
