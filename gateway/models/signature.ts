@@ -51,7 +51,16 @@ export function bindTensors(request: Columns, signature: Signature): Column[] {
     return column
   })
   checkRows(bound, inputs)
-  return bound
+  return whole(bound)
+}
+
+/** onnxruntime-node 1.30 cuts texts off at a NUL in silence. */
+function whole(columns: Column[]): Column[] {
+  for (const { name, data } of columns) {
+    const at = Array.isArray(data) ? data.findIndex((text) => text.includes('\0')) : -1
+    if (at >= 0) throw new WeirError('MODEL_INPUT', `input "${name}": element ${at} holds a NUL character, which models cannot take`)
+  }
+  return columns
 }
 
 function checkShape(shape: readonly number[], spec: TensorSpec): void {
@@ -84,10 +93,10 @@ export function bindRows(request: Columns, signature: Signature, features: reado
   const [only] = inputs
   if (features !== null && inputs.length === 1 && only !== undefined && !byName.has(only.name)) {
     const columns = found(features, byName)
-    return [concatenate(columns, only.name, only.dtype!, rowCount(request))]
+    return whole([concatenate(columns, only.name, only.dtype!, rowCount(request))])
   }
   const columns = found(inputs.map(({ name }) => name), byName)
-  return columns.map((column, i) => fit(column, inputs[i]!))
+  return whole(columns.map((column, i) => fit(column, inputs[i]!)))
 }
 
 function found(names: readonly string[], byName: ReadonlyMap<string, Column>): Column[] {

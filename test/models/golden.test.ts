@@ -10,10 +10,10 @@ import type { Answer } from '../../gateway/exchange.ts'
 const LARGE = ['slow', 'heavy']
 if (largeModels === null) console.log('left out: golden files of slow and heavy (WEIR_TEST_DATA names no folder that has them)')
 
-function suite(root: string, names: readonly string[]): void {
+function suite(root: string, names: readonly string[], placement: 'auto' | 'thread' = 'auto'): void {
   let current: Stage
   beforeAll(async () => {
-    current = await stage(configOf({ path: root, placement: 'auto' }))
+    current = await stage(configOf({ path: root, placement }))
   })
   afterAll(() => current.close())
 
@@ -62,6 +62,7 @@ function close(got: readonly number[], expected: readonly number[], { rtol, atol
 }
 
 describe('small models', () => suite(fixtures, readdirSync(fixtures)))
+describe('small models on the inference thread', () => suite(fixtures, readdirSync(fixtures), 'thread'))
 describe.runIf(largeModels !== null)('large models', () => {
   if (largeModels !== null) suite(largeModels, LARGE)
 })
