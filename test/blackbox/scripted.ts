@@ -64,6 +64,11 @@ export class Peer {
     return this.error?.code === 'ECONNRESET' || this.error?.code === 'EPIPE'
   }
 
+  /** Everything received so far, read or not; '' while discarding. */
+  get heard(): string {
+    return Buffer.concat(this.arrivals.map(({ data }) => data)).toString('latin1')
+  }
+
   /** Received and not yet read. */
   get unread(): Buffer {
     if (this.#parts.length !== 1) this.#parts = [Buffer.concat(this.#parts)]
@@ -315,9 +320,12 @@ export class Upstream {
   /** Errors of scripts; `fresh()` throws the first. */
   readonly failures: unknown[] = []
   readonly #server: net.Server
+  /** Also those that never became a peer, such as failed TLS handshakes. */
+  readonly #sockets = new Set<net.Socket>()
 
   private constructor(server: net.Server) {
     this.#server = server
+    server.on('connection', (socket: net.Socket) => this.#sockets.add(socket.on('close', () => this.#sockets.delete(socket))))
     server.on(server instanceof tls.Server ? 'secureConnection' : 'connection', (socket: net.Socket) => this.#accept(socket))
   }
 
@@ -368,7 +376,7 @@ export class Upstream {
   }
 
   async close(): Promise<void> {
-    for (const peer of this.peers) peer.destroy()
+    for (const socket of this.#sockets) socket.destroy()
     await new Promise((done) => this.#server.close(done))
   }
 

@@ -10,7 +10,8 @@ import { expect } from 'vitest'
 import type { ReceivedAnswer } from './message.ts'
 import { connect, pause, Peer } from './scripted.ts'
 
-const MAIN = fileURLToPath(new URL('../../gateway/main.ts', import.meta.url))
+/** Tests of the built package name another one. */
+export const MAIN = process.env['WEIR_MAIN'] ?? fileURLToPath(new URL('../../gateway/main.ts', import.meta.url))
 const START_MS = 15_000
 const STOP_MS = 10_000
 
