@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { createServer as createTls } from 'node:https'
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http'
 import { join } from 'node:path'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { parseAllDocuments } from 'yaml'
 import { type Example, example } from './helpers/examples.ts'
 import { root } from './helpers/imports.ts'
@@ -68,11 +68,14 @@ async function curl(one: Example, index = 0): Promise<Shown> {
   return shown(await one.shell(one.curls[index]!))
 }
 
-/** Row 302 of breast_cancer, whose label is 1: the golden case of the model's author, P(1) = 0.990304708. */
-function expectBenign(json: unknown): void {
+/** A row of breast_cancer whose label is 1. What scikit-learn, which trained them, says: P(1) = 0.990304708 for version 1, 0.99 for version 2. */
+const VERSION_1 = 0.990304708
+const VERSION_2 = 0.99
+
+function expectBenign(json: unknown, probability = VERSION_1): void {
   const { outputs } = json as { outputs: { name: string; data: number[] }[] }
   expect(outputs.find(({ name }) => name === 'label')?.data.map(Number)).toEqual([1])
-  expect(outputs.find(({ name }) => name === 'probabilities')?.data[1]).toBeCloseTo(0.990304708, 5)
+  expect(outputs.find(({ name }) => name === 'probabilities')?.data[1]).toBeCloseTo(probability, 5)
 }
 
 describe('every example', () => {
@@ -90,14 +93,14 @@ describe('every example', () => {
 
 describeWith('openssl', 'the loader', () => {
   test.each(files)('takes %s', async (name) => {
-    expect(await (await prepared(name)).check()).toMatchObject({ code: 0 })
+    expect(await (await prepared(name)).complaints()).toBe('')
   })
 
   test('takes the configuration inside the Kubernetes manifest', async () => {
     const manifest = parseAllDocuments(readFileSync(join(root, 'config/examples/kubernetes/sidecar.yaml'), 'utf8')).map((part) => part.toJS() as { kind: string; data?: Record<string, string> })
     expect(manifest.map(({ kind }) => kind)).toEqual(['ConfigMap', 'Deployment', 'Service'])
     const inner = manifest[0]!.data!['weir.yaml']!.replace('/models/lite.onnx', './models/cancer/1/model.onnx')
-    expect(await (await prepared('examples/proxy.yaml', () => inner)).check()).toMatchObject({ code: 0 })
+    expect(await (await prepared('examples/proxy.yaml', () => inner)).complaints()).toBe('')
   })
 
   test('the files beside compose.yaml that it mounts are there', () => {
@@ -112,15 +115,17 @@ describeWith('openssl', 'the loader', () => {
 })
 
 describeWith('curl', 'run with its own commands', () => {
+  vi.setConfig({ testTimeout: 60_000 })
+
   test('weir.yaml: three lines, the third answered by the model inside', async () => {
     const one = await started('weir.yaml')
     expect(one.curls).toHaveLength(3)
     expect((await curl(one, 0)).json).toMatchObject({ name: 'cancer' })
-    expectBenign((await curl(one, 1)).json)
+    expectBenign((await curl(one, 1)).json, VERSION_2)
     const third = await curl(one, 2)
     expect(third.status).toBe(200)
     expect(third.headers).toContain('x-weir-fallback: up;connect')
-    expectBenign(third.json)
+    expectBenign(third.json, VERSION_2)
   })
 
   test('proxy.yaml', async () => {
@@ -178,7 +183,7 @@ describeWith('curl', 'run with its own commands', () => {
     const one = await started('examples/rows.yaml')
     const { json } = await curl(one)
     expect(json).toMatchObject({ label: 1 })
-    expect((json as { probabilities: number[] }).probabilities[1]).toBeCloseTo(0.990304708, 5)
+    expect((json as { probabilities: number[] }).probabilities[1]).toBeCloseTo(VERSION_1, 5)
   })
 
   test('answer.yaml', async () => {

@@ -3,10 +3,13 @@
  * commands are replaced by free ones, `openssl` lines of its head are run, the gateway is started, and the `curl` lines are run.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { loadConfig } from '../../config/load.ts'
+import { formatIssues } from '../../config/issues.ts'
+import { parts } from '../../gateway/command/source.ts'
 import { freePort } from '../servers.ts'
 import { root } from './imports.ts'
 
@@ -24,7 +27,8 @@ export interface Example {
   /** The lines `#   $ curl …` of the head, rewritten. */
   readonly curls: readonly string[]
   shell(command: string): Promise<string>
-  check(): Promise<{ readonly code: number; readonly output: string }>
+  /** Errors and warnings of the loader, '' if there are none. */
+  complaints(): Promise<string>
   start(): Promise<void>
   close(): Promise<void>
 }
@@ -34,7 +38,7 @@ export async function example(name: string, change: (text: string) => string = (
   const folder = await mkdtemp(join(tmpdir(), 'weir-example-'))
   await cp(join(root, 'config'), join(folder, 'config'), { recursive: true, filter: (path) => !/\/config\/[^/]+\.ts$/.test(path) })
   // Plugins of users import the contract from where they stand in the project.
-  await cp(join(root, 'gateway'), join(folder, 'gateway'), { recursive: true })
+  await symlink(join(root, 'gateway'), join(folder, 'gateway'))
   const free = new Map<number, number>()
   for (const port of PORTS) free.set(port, await freePort())
   const rewrite = (text: string) =>
@@ -55,17 +59,12 @@ export async function example(name: string, change: (text: string) => string = (
     port: (written) => free.get(written)!,
     curls: commands.filter((line) => line.startsWith('curl ')),
     shell,
-    async check() {
-      try {
-        const { stdout, stderr } = await run(process.execPath, [MAIN, 'check', file])
-        return { code: 0, output: stdout + stderr }
-      } catch (error) {
-        const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string }
-        return { code, output: stdout + stderr }
-      }
+    async complaints() {
+      const { config, issues } = await loadConfig({ file, env: {} }, parts)
+      return formatIssues(issues) + (config === null ? 'no configuration' : '')
     },
     async start() {
-      gateway = spawn(process.execPath, [MAIN, 'run', file], { stdio: ['ignore', 'pipe', 'pipe'] })
+      gateway = spawn(process.execPath, [MAIN, 'run', file, '--threads', '1'], { stdio: ['ignore', 'pipe', 'pipe'] })
       const listen = (chunk: Buffer) => (told = (told + chunk).slice(-8000))
       gateway.stdout!.on('data', listen)
       gateway.stderr!.on('data', listen)
@@ -87,11 +86,11 @@ export async function example(name: string, change: (text: string) => string = (
 }
 
 async function untilReady(admin: number, gateway: ChildProcess, told: () => string): Promise<void> {
-  for (let i = 0; i < 600; i++) {
+  for (let i = 0; i < 1500; i++) {
     if (gateway.exitCode !== null) throw new Error(`weir ended with ${gateway.exitCode}:\n${told()}`)
     const answer = await fetch(`http://127.0.0.1:${admin}/ready`).catch(() => null)
     if (answer?.ok === true) return
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
-  throw new Error(`weir was not ready within 12 s:\n${told()}`)
+  throw new Error(`weir was not ready within 30 s:\n${told()}`)
 }
