@@ -30,7 +30,7 @@ export interface ConfigReport {
   /** '' when the config was made from flags. */
   readonly file: string
   readonly hash: string
-  /** Unix milliseconds. */
+  /** Unix milliseconds; 0 before the first load. */
   readonly loaded_at: number
   /** False after a reload that failed: the running config is not the one in the file. */
   readonly synchronized: boolean

@@ -70,7 +70,7 @@ function readiness(control: AdminControl): Answered {
 
 function configuration(control: AdminControl): Answered {
   const { file, hash, loaded_at, synchronized, issues, config } = control.config()
-  return ok({ file, hash, loaded_at: new Date(loaded_at).toISOString(), synchronized, issues, config })
+  return ok({ file, hash, loaded_at: loaded_at === 0 ? null : new Date(loaded_at).toISOString(), synchronized, issues, config })
 }
 
 async function plugin(control: AdminControl, clock: Clock, { method, rest, query, body }: Asked): Promise<Answered> {

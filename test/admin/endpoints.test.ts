@@ -43,6 +43,11 @@ describe('reading', () => {
     expect(json).toEqual({ ...report, loaded_at: '2026-01-31T12:00:00.000Z' })
   })
 
+  it('GET /config before the first load', async () => {
+    const nothing = { file: '', hash: '', loaded_at: 0, synchronized: true, issues: [], config: null }
+    expect((await (await start({ config: () => nothing })).get('/config')).json).toEqual({ ...nothing, loaded_at: null })
+  })
+
   it('GET /routes and /models', async () => {
     const admin = await start()
     expect((await admin.get('/routes')).json).toEqual({ routes: [{ name: 'fraud' }] })

@@ -1,6 +1,7 @@
 /**
  * The dashboard, alone and against a real Prometheus. It scrapes a page made here from registries that count like a busy gateway's;
- * with WEIR_METRICS_URL (and WEIR_ADMIN_TOKEN) it scrapes that gateway instead.
+ * with WEIR_METRICS_URL (and WEIR_ADMIN_TOKEN) it scrapes that gateway instead, which must have served by then: a route with
+ * `fallback`, `rate_limit` and `split`, a fallback, a model run, a refused request, a reload.
  */
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -90,7 +91,7 @@ class Busy {
       for (const [name, declaration] of Object.entries(declared)) this.#count(registry, thread, name, declaration)
     })
     // Enough for the collector to run now and then, so that there is something to show of it.
-    structuredClone(Array.from({ length: 100_000 }, (_, i) => ({ i })))
+    structuredClone(Array.from({ length: 20_000 }, (_, i) => ({ i })))
   }
 
   #count(registry: Registry, thread: number, name: string, declaration: Declaration): void {
@@ -135,7 +136,7 @@ describeWith('prometheus', 'every query of the dashboard against a real Promethe
   beforeAll(async () => {
     page = running === undefined ? await busyPage() : { target: { url: running, token: process.env['WEIR_ADMIN_TOKEN'] }, close: async () => undefined }
     prometheus = await startPrometheus(program, [page.target])
-    await prometheus.scraped(8)
+    await prometheus.scraped(5)
   }, 60_000)
 
   afterAll(async () => {
@@ -144,7 +145,7 @@ describeWith('prometheus', 'every query of the dashboard against a real Promethe
   })
 
   it('is accepted, finds something, and has the labels of its legend', async () => {
-    expect(await complaints(prometheus, queries, '3s')).toEqual([])
+    expect(await complaints(prometheus, queries, '10s')).toEqual([])
   })
 
   it('would be noticed if it did not', async () => {
@@ -154,13 +155,15 @@ describeWith('prometheus', 'every query of the dashboard against a real Promethe
       { panel: 'nan', expr: '0 * sum(weir_threads) / 0', shown: [] },
       { panel: 'legend', expr: 'sum by (route) (weir_requests_total)', shown: ['backend'] },
     ]
-    expect((await complaints(prometheus, wrong, '3s')).map((text) => text.split(':')[0])).toEqual(['refused', 'empty', 'nan', 'legend'])
+    expect((await complaints(prometheus, wrong, '10s')).map((text) => text.split(':')[0])).toEqual(['refused', 'empty', 'nan', 'legend'])
   })
 
-  it.runIf(running === undefined)('tells the numbers that were counted', async () => {
+  if (running !== undefined) return
+
+  it('tells the numbers that were counted', async () => {
     const ratio = queries.find(({ panel }) => panel === 'Errors')!
     // In each turn, thread, route and backend: 1 of class 5xx and 10 of each of the five others.
-    const [sample] = await prometheus.query(filledIn(ratio.expr, '3s'))
+    const [sample] = await prometheus.query(filledIn(ratio.expr, '10s'))
     expect(sample!.value).toBeCloseTo(1 / 51, 6)
     const median = await prometheus.query('histogram_quantile(0.5, sum by (le) (weir_request_duration_seconds_bucket))')
     // Of every ten, 0.0004 and 0.0008 lie below; 0.003 twice lies in (0.0025, 0.005], 0.006 twice in (0.005, 0.01]: the fifth is a

@@ -13,7 +13,7 @@ export interface Sample {
 export interface Prometheus {
   /** An instant query. @throws with Prometheus' own complaint when it is not accepted */
   query(expr: string): Promise<Sample[]>
-  /** Waits until every target was scraped that many times in a row without an error. */
+  /** Waits until every target was scraped well that many times within ten seconds. */
   scraped(times: number): Promise<void>
   close(): Promise<void>
 }
@@ -25,8 +25,8 @@ export interface Target {
   readonly token?: string | undefined
 }
 
-const SCRAPE_MS = 250
-const START_MS = 15_000
+const SCRAPE_MS = 500
+const START_MS = 25_000
 const STOP_MS = 5_000
 
 /** @param program path of the executable */
@@ -49,8 +49,8 @@ export async function startPrometheus(program: string, targets: readonly Target[
   }
 
   async function scraped(times: number): Promise<void> {
-    const expr = `count(count_over_time(up[1m]) >= ${times} and min_over_time(up[${times * SCRAPE_MS}ms]) == 1)`
-    await until(async () => (await query(expr))[0]?.value === targets.length, `${times} good scrapes of ${targets.map(({ url }) => url).join(', ')}`, () => said)
+    const expr = `count(sum_over_time(up[10s]) >= ${times})`
+    await until(async () => (await query(expr))[0]?.value === targets.length, `${times} good scrapes within 10 s of ${targets.map(({ url }) => url).join(', ')}`, () => said)
   }
 
   async function close(): Promise<void> {
