@@ -20,7 +20,7 @@ export async function configFromFlags({ to, listen, admin }: Flags, parts: Loade
     routes: [{ name: 'all', match: { path: '/**' }, backend: 'up' }],
   }
   // JSON is YAML; a `${` of the command line was already expanded by the shell or is meant as it stands.
-  const text = JSON.stringify(file).replaceAll('${', '$${')
+  const text = JSON.stringify(file).replaceAll('${', () => '$${')
   const loaded = await loadConfig({ file: '', text, env: {} }, parts)
   return { ...loaded, issues: loaded.issues.map(asFlag), locate: (problem) => asFlag(loaded.locate(problem)) }
 }

@@ -4,17 +4,23 @@
  */
 import { readFile, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { jsonSchema } from './json_schema.ts'
-import { builtIn } from './registry.ts'
+import { generatePlugins } from '../plugins/generate.ts'
 
 /** Contents by path relative to the project. */
 type Producer = () => Promise<ReadonlyMap<string, string>>
 
 const root = new URL('../', import.meta.url)
 
-const schema: Producer = async () => new Map([['config/weir.schema.json', jsonSchema(builtIn.values())]])
+const registry: Producer = async () => new Map([...(await generatePlugins())].map(([name, content]) => [`plugins/${name}`, content]))
 
-const PRODUCERS: readonly Producer[] = [schema]
+// From here on imports are made when needed: these modules read the registry that was just written.
+const schema: Producer = async () => {
+  const [{ builtIn }, { jsonSchema }] = await Promise.all([import('./registry.ts'), import('./json_schema.ts')])
+  return new Map([['config/weir.schema.json', jsonSchema(builtIn.values())]])
+}
+const readme: Producer = async () => (await import('../bench/readme.ts')).produceReadme()
+
+const PRODUCERS: readonly Producer[] = [registry, schema, readme]
 
 async function run(check: boolean): Promise<number> {
   const stale: string[] = []

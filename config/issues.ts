@@ -51,6 +51,11 @@ export class Issues {
     return this.#wrong.has(path)
   }
 
+  /** Whether more complaints are only counted: then good advice is wasted. */
+  get full(): boolean {
+    return this.#list.length >= MAX_ISSUES
+  }
+
   get failed(): boolean {
     return this.#wrong.size > 0
   }
@@ -63,7 +68,7 @@ export class Issues {
   }
 
   #add(severity: Issue['severity'], path: string, at: Position, complaint: Complaint): void {
-    if (this.#list.length >= MAX_ISSUES) this.#more++
+    if (this.full) this.#more++
     else this.#list.push(this.#issue(severity, path, at, complaint))
   }
 

@@ -34,10 +34,10 @@ function part(keyword: string, value: unknown): unknown {
 }
 
 /** A single value that plain text would not satisfy. */
-function takesVariable({ type, pattern, enum: words, anyOf, 'x-weir': kind }: Node): boolean {
+function takesVariable({ type, pattern, minLength, enum: words, anyOf, 'x-weir': kind }: Node): boolean {
   if (kind === 'size' || kind === 'percent' || kind === 'duration') return true
   if (anyOf !== undefined) return false
-  return type === 'integer' || type === 'number' || type === 'boolean' || words !== undefined || (type === 'string' && pattern !== undefined)
+  return type === 'integer' || type === 'number' || type === 'boolean' || words !== undefined || (type === 'string' && (pattern !== undefined || Number(minLength ?? 0) > 1))
 }
 
 function withVariable({ description, default: usual, ...rest }: Node): Node {

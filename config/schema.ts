@@ -16,7 +16,7 @@ const optional = <T extends TSchema>(schema: T) => Type.Optional(schema)
 
 /** What may name a route or backend: it becomes a metric label and part of admin paths. */
 export const NAME = '^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$'
-/** `key` and `cert` of whoever serves or calls. */
+/** A token (RFC 9110, 5.6.2). */
 const FIELD_NAME = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
 /** Header values: visible characters, spaces and tabs. */
 const FIELD_VALUE = '^[^\\u0000-\\u0008\\u000a-\\u001f\\u007f]*$'
@@ -104,7 +104,7 @@ const HttpCommon: Properties = {
 }
 
 const Balance = optional(OneOf(['least_request', 'round_robin', 'random'], 'How an endpoint is chosen.', { default: 'least_request' }))
-const HttpOne = Strict({ url: Url('The address.'), ...HttpCommon }, 'An HTTP backend with one endpoint.', { what: 'http' })
+const HttpOne = Strict({ url: Url('The address.'), ...HttpCommon }, 'An HTTP backend with one endpoint.')
 const HttpMany = Strict(
   { urls: Type.Array(Url('One address.'), { minItems: 1, maxItems: 256, description: 'The addresses.' }), balance: Balance, ...HttpCommon },
   'An HTTP backend with several endpoints.',
@@ -163,7 +163,7 @@ const UserPlugin = Strict(
 )
 
 function pluginItem(plugin: Plugin): TSchema {
-  return Strict({ [plugin.name]: plugin.config, on_error: OnError() }, plugin.summary)
+  return Strict({ [plugin.name]: Type.Unsafe<unknown>({ description: plugin.summary, ...plugin.config }), on_error: OnError() }, plugin.summary)
 }
 
 function Route(plugins: Iterable<Plugin>): TSchema {

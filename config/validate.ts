@@ -65,7 +65,7 @@ export class Validator {
     }
     const missing = (schema.required ?? []).filter((key) => !Object.hasOwn(value, key))
     // A misspelt key that is required is one mistake, not two.
-    const meant = new Set(unknown.map((key) => nearest(key, missing)))
+    const meant = new Set(unknown.slice(0, 100).map((key) => nearest(key, missing)))
     for (const key of unknown) this.#unknownKey(schema, key, path, value)
     for (const key of missing) if (!meant.has(key)) this.#missingKey(schema, key, path)
     this.#leaf(schema, value, path)
@@ -81,7 +81,7 @@ export class Validator {
     }
     const valid = Object.keys(schema.properties ?? {})
     const free = valid.filter((name) => !Object.hasOwn(value, name))
-    this.#issues.error(at, this.#tree.places.key(at), { rule: 'unknown-key', message: `unknown key \`${shorten(key)}\``, help: suggestion(key, nearest(key, free) === null ? valid : free) })
+    this.#issues.error(at, this.#tree.places.key(at), { rule: 'unknown-key', message: `unknown key \`${shorten(key)}\``, help: this.#issues.full ? '' : suggestion(key, nearest(key, free) === null ? valid : free) })
   }
 
   #missingKey(schema: JsonSchema, key: string, path: string): void {
