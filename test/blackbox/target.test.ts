@@ -136,7 +136,7 @@ describe('21: forms of the target', () => {
     expect(upstream.request.head.line).toBe('OPTIONS * HTTP/1.1')
   })
 
-  it.each(['GET *', 'OPTIONS */x', 'OPTIONS **', 'GET admin', 'GET \\\\evil.com/', 'GET a.test:80', 'OPTIONS a.test:80', 'GET ?x', 'GET .', 'GET @a.test', 'GET :80'])('21: %s is refused', async (start) => {
+  it.each(['GET *', 'OPTIONS */x', 'OPTIONS **', 'GET admin', 'GET a.test:80', 'OPTIONS a.test:80', 'GET ?x', 'GET .', 'GET @a.test', 'GET :80'])('21: %s is refused', async (start) => {
     await expectNothingForwarded(raw(`${start} HTTP/1.1`, 'Host: a.test'), 400, 'BAD_TARGET')
   })
 
@@ -198,7 +198,7 @@ describe('24: a prefix is not escaped', () => {
 })
 
 describe('25: bytes that do not belong in a target', () => {
-  it.each(['/a#b', '/#', '/a?b#c', '/a\\b', '/\xe9', '/a?\xff', '/a\x00b', '/a\x01', '/a\x7fb', '/a\tb', '/a\x0bb'])('25: %j is refused', async (target) => {
+  it.each(['/a#b', '/#', '/a?b#c', '/a\\b', '\\\\evil.com/', '/\xe9', '/a?\xff', '/a\x00b', '/a\x01', '/a\x7fb', '/a\tb', '/a\x0bb'])('25: %j is refused', async (target) => {
     await expectNothingForwarded(request('GET', target).toString('latin1'), 400)
   })
 })
