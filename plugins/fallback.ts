@@ -129,10 +129,9 @@ export default plugin({
         function fallback(x, leg) {
           const own = targetLeg(leg, leg.backend)
           const answer = next(x, own)
-          if (answer instanceof Promise) return outcome(x, own, () => answer).then((first) => cascade(x, leg, next, first))
           // An answer that is whole and good needs no promise.
-          if (judge.answer(answer) === null && isWhole(answer) && (!judge.invalid || unsound(x, answer) === null)) return answer
-          return judged(x, own, answer).then((first) => cascade(x, leg, next, first))
+          if (!(answer instanceof Promise) && isWhole(answer) && judge.answer(answer) === null && (!judge.invalid || unsound(x, answer) === null)) return answer
+          return outcome(x, own, () => answer).then((first) => cascade(x, leg, next, first))
         },
     }
   },

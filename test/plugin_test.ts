@@ -19,7 +19,7 @@ import { type CompileDeps, compileRoute } from '../gateway/pipeline/compile.ts'
 import { KeepStore } from '../gateway/pipeline/host.ts'
 import type { CompiledRoute } from '../gateway/pipeline/route.ts'
 import { runDone, runRequest, runRequestBody, runResponse, runResponseBody, tapChunks } from '../gateway/pipeline/run.ts'
-import type { Log, Plugin } from '../gateway/plugin.ts'
+import type { Declarations, Log, Plugin, TSchema } from '../gateway/plugin.ts'
 import { FakeClock } from './fake_clock.ts'
 
 export interface Setup {
@@ -108,8 +108,8 @@ export class Bench {
 }
 
 /** @param options as in YAML (`'5s'`, `'1MiB'`); defaults are filled in */
-export function pluginTest(plugin: Plugin<never, never> | Plugin, options: unknown = {}, setup: Setup = {}): Promise<Bench> {
-  return pipelineTest([[plugin as Plugin, options]], setup)
+export function pluginTest<C extends TSchema, M extends Declarations>(plugin: Plugin<C, M>, options: unknown = {}, setup: Setup = {}): Promise<Bench> {
+  return pipelineTest([[plugin as unknown as Plugin, options]], setup)
 }
 
 /** Several plugins in one route, in this order. */
