@@ -299,6 +299,7 @@ class Passage implements IncomingWatcher {
     const duration = this.#forwarder.clock.now() - this.#request.started
     const lane = this.#forwarder.lane(route.name)
     if (error !== null) x.error ??= error
+    else if (this.#broken === null) x.phase = 'done'
     lane.duration.observe(duration / 1000)
     lane.overhead.observe(Math.max(0, duration - x.waited) / 1000)
     lane.count(x.answer?.backend ?? '', this.#left ? 0 : this.#status)

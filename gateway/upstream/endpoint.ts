@@ -16,7 +16,7 @@ export class Endpoint {
   answered = 0
   failed = 0
 
-  constructor(config: EndpointConfig, backend: HttpBackendConfig, deadlines: Deadlines) {
+  constructor(config: EndpointConfig, backend: HttpBackendConfig, deadlines: Deadlines, counted: (delta: 1 | -1) => void) {
     this.config = config
     this.pool = new Pool({
       address: config.address,
@@ -25,6 +25,7 @@ export class Endpoint {
       deadlines,
       connections: backend.connections,
       keepAliveMs: backend.keep_alive_ms,
+      counted,
     })
   }
 }

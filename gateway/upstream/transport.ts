@@ -56,18 +56,17 @@ class Transport implements HttpBackend {
   readonly writeHead: WriteHead
   readonly choose: Choose
   readonly now: () => number
-  readonly #connections: Gauge
 
   constructor(config: HttpBackendConfig, deps: TransportDeps) {
     this.name = config.name
     this.config = config
     this.now = () => deps.clock.now()
     this.timeouts = { connect_ms: config.connect_ms, response_headers_ms: config.response_headers_ms, first_byte_ms: 0, idle_ms: config.idle_ms }
-    this.endpoints = config.endpoints.map((endpoint) => new Endpoint(endpoint, config, deps.deadlines))
+    const connections = deps.metrics.weir_backend_connections({ backend: config.name })
+    this.endpoints = config.endpoints.map((endpoint) => new Endpoint(endpoint, config, deps.deadlines, (delta) => connections.add(delta)))
     this.choose = balancer(config.balance, this.endpoints, deps.random)
     this.writeHead = headWriter(config)
     this.inFlight = deps.metrics.weir_backend_in_flight({ backend: config.name })
-    this.#connections = deps.metrics.weir_backend_connections({ backend: config.name })
     this.outcomes = Object.fromEntries(OUTCOMES.map((outcome) => [outcome, deps.metrics.weir_attempts_total({ backend: config.name, outcome })])) as Record<Outcome, Counter>
     this.send = (x, leg) => new Promise<Answer>((resolve, reject) => new Call(this, x, leg, resolve, reject).try(false))
   }
@@ -82,12 +81,6 @@ class Transport implements HttpBackend {
       first_byte_ms: limits.first_byte_ms,
       idle_ms: limits.idle_ms || this.timeouts.idle_ms,
     }
-  }
-
-  gauge(): void {
-    let open = 0
-    for (const endpoint of this.endpoints) open += endpoint.pool.open
-    this.#connections.set(open)
   }
 
   state(): EndpointState[] {
@@ -135,7 +128,6 @@ class Call implements AttemptOwner {
     this.#endpoint = endpoint
     endpoint.inFlight++
     transport.inFlight.add(1)
-    if (!connection.connected) transport.gauge()
     x.attempts++
     const head = transport.writeHead(x, endpoint.config)
     new Attempt(x, this.#leg, connection, head, needsChunks(x.body), transport.timeoutsOf(this.#leg), this).begin()
@@ -165,11 +157,10 @@ class Call implements AttemptOwner {
     } else this.#reject(error)
   }
 
-  attemptOver(attempt: Attempt, _error: WeirError | null): void {
+  attemptOver(attempt: Attempt): void {
     this.#endpoint!.inFlight--
     this.#transport.inFlight.add(-1)
     this.#x.waited += this.#transport.now() - attempt.started
-    if (!attempt.persistent) this.#transport.gauge()
   }
 }
 

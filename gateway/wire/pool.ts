@@ -16,6 +16,8 @@ export interface PoolOptions {
   readonly connections: number
   /** How long an idle connection is kept, milliseconds. */
   readonly keepAliveMs: number
+  /** Told of every connection opened (1) and closed (-1). */
+  readonly counted: (delta: 1 | -1) => void
 }
 
 /** One receive buffer for all plain connections of the thread (`onread`): a fresh 64 KiB for each read costs a tenth of the throughput. */
@@ -56,6 +58,7 @@ export class Pool implements OutboundOwner {
     if (this.#open.size >= this.#options.connections) return null
     const connection = new Outbound((self) => this.#connect(self), this)
     this.#open.add(connection)
+    this.#options.counted(1)
     return connection
   }
 
@@ -104,7 +107,7 @@ export class Pool implements OutboundOwner {
   }
 
   closed(connection: Outbound): void {
-    this.#open.delete(connection)
+    if (this.#open.delete(connection)) this.#options.counted(-1)
     const at = this.#idle.lastIndexOf(connection)
     if (at >= 0) this.#idle.splice(at, 1)
   }
