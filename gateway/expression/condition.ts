@@ -84,7 +84,7 @@ function environment(patterns: ReadonlyMap<string, (value: string) => boolean>):
     const numbers = (a: number | bigint, b: number | bigint): number => apply(Number(a), Number(b))
     env.registerOperator(`int ${operator} double: double`, numbers).registerOperator(`double ${operator} int: double`, numbers)
   }
-  return env.registerOperator('double % double', mixed['%']!).registerOperator('int == double', (a: bigint, b: number) => a == (b as unknown))
+  return env.registerOperator('double % double', mixed['%']!).registerOperator('int == double', (a: bigint, b: number) => Number.isInteger(b) && BigInt(b) === a)
 }
 
 /** What `matches` is called once its pattern was compiled; not a name anybody can write by accident. */
