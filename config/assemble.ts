@@ -2,14 +2,14 @@
 import { isComplaint, parseAddress, parseEndpoint } from './addresses.ts'
 import type { Address, AdminConfig, AnswerBackendConfig, BackendConfig, EndpointConfig, HttpBackendConfig, ListenConfig, ServerTls, UpstreamTls } from './config.ts'
 import { needFile } from './files.ts'
-import { type Complaint, join } from './issues.ts'
+import { join } from './issues.ts'
 import { complain, type Scene } from './scene.ts'
 
 // ---------------------------------------------------------------- listeners
 
 export function address(scene: Scene, text: string, path: string): Address | null {
   const parsed = parseAddress(text, scene.base)
-  return isComplaint(parsed) ? complain(scene, path, masked(scene, path, parsed)) : parsed
+  return isComplaint(parsed) ? complain(scene, path, parsed) : parsed
 }
 
 interface WrittenTls {
@@ -87,7 +87,7 @@ function http(scene: Scene, name: string, written: WrittenHttp, path: string): H
   const seen = new Map<string, string>()
   for (const [url, at] of places) {
     const parsed = parseEndpoint(url, scene.base)
-    if (isComplaint(parsed)) complain(scene, at, masked(scene, at, parsed))
+    if (isComplaint(parsed)) complain(scene, at, parsed)
     else if (seen.has(JSON.stringify(parsed))) complain(scene, at, { rule: 'duplicate-endpoint', message: 'this endpoint is listed twice', help: 'An endpoint twice would get twice the share; list each once.' })
     else endpoints.push(parsed)
     if (!isComplaint(parsed)) seen.set(JSON.stringify(parsed), at)
@@ -143,10 +143,4 @@ function fields(scene: Scene, written: Readonly<Record<string, string>>, path: s
     scene.issues.error(join(path, name), scene.tree.places.key(join(path, name)), { rule: 'bad-header', message: `the field \`${name}\` cannot be set here`, help })
   }
   return right ? Object.entries(written).flat() : null
-}
-
-/** A complaint that quotes the value is not repeated for a value out of the environment. */
-function masked(scene: Scene, path: string, complaint: Complaint): Complaint {
-  const written = scene.tree.written.get(path)
-  return written === undefined ? complaint : { ...complaint, message: `what \`${written.slice(0, 60)}\` holds is not right here` }
 }

@@ -137,8 +137,13 @@ export function checkListeners(scene: Scene, listeners: readonly { readonly path
   })
 }
 
+/** Whether others than this machine may use the admin listener without showing who they are. */
+export function isExposed({ address, token, tls }: AdminConfig): boolean {
+  return !isLoopback(address) && token === null && (tls === null || tls.client_ca === null)
+}
+
 export function checkAdmin(scene: Scene, admin: AdminConfig | null): void {
-  if (admin === null || isLoopback(admin.address) || admin.token !== null || (admin.tls !== null && admin.tls.client_ca !== null)) return
+  if (admin === null || !isExposed(admin)) return
   complain(scene, 'admin', {
     rule: 'admin-exposed',
     message: `the admin listener can be reached from elsewhere (${formatAddress(admin.address)}) and asks for nothing`,

@@ -234,7 +234,8 @@ class Reader {
     const { value } = node
     if (typeof value === 'bigint') return Number(value)
     if (typeof value !== 'string' || !value.includes('${')) return value
-    const { value: expanded, used, problem } = expand(value, this.#env)
+    const { value: expanded, used, names, problem } = expand(value, this.#env)
+    for (const name of names) this.#issues.hide(this.#env[name] ?? '', name)
     if (problem !== null) this.#issues.error(path, this.#inside(node, value.slice(problem.offset, problem.offset + 8), at), problem)
     if (used) this.#written.set(path, value)
     this.#expanded += expanded.length

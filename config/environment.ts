@@ -8,6 +8,8 @@ export interface Expansion {
   readonly value: string
   /** Whether a variable or a default was put in. */
   readonly used: boolean
+  /** Names of the variables that were put in. */
+  readonly names: readonly string[]
   /** The first thing wrong, at this offset into the text. Never shows a variable's value. */
   readonly problem: (Complaint & { readonly offset: number }) | null
 }
@@ -17,10 +19,11 @@ const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/
 export function expand(text: string, env: Readonly<Record<string, string | undefined>>): Expansion {
   let value = ''
   let used = false
+  const names: string[] = []
   let from = 0
   for (;;) {
     const at = text.indexOf('${', from)
-    if (at < 0) return { value: value + text.slice(from), used, problem: null }
+    if (at < 0) return { value: value + text.slice(from), used, names, problem: null }
     if (text[at - 1] === '$' && at - 1 >= from) {
       value += `${text.slice(from, at - 1)}\${`
       from = at + 2
@@ -28,9 +31,10 @@ export function expand(text: string, env: Readonly<Record<string, string | undef
     }
     const end = text.indexOf('}', at)
     const found = end < 0 ? unclosed(text.slice(at)) : lookUp(text.slice(at + 2, end), env)
-    if (typeof found !== 'string') return { value: text, used, problem: { ...found, offset: at } }
+    if (typeof found !== 'string') return { value: text, used, names, problem: { ...found, offset: at } }
     value += text.slice(from, at) + found
     used = true
+    names.push(text.slice(at + 2, end).split(':-', 1)[0]!)
     from = end + 1
   }
 }

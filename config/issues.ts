@@ -9,6 +9,9 @@ export interface Position {
 
 export const NOWHERE: Position = { line: 0, column: 0 }
 
+/** Shorter values of variables are no secrets, and replacing them would garble messages. */
+const MIN_HIDDEN = 6
+
 /** More complaints than this help nobody; the rest is only counted. */
 const MAX_ISSUES = 200
 
@@ -25,10 +28,23 @@ export class Issues {
   readonly #wrong = new Set<string>()
   /** Paths at or below which something is wrong. */
   readonly #touched = new Set<string>()
+  /** Value of a variable → its name. */
+  readonly #hidden = new Map<string, string>()
   #more = 0
 
   constructor(file: string) {
     this.file = file
+  }
+
+  /** From here on messages show `${NAME}` instead of this value, whoever words them. */
+  hide(value: string, name: string): void {
+    if (value.length >= MIN_HIDDEN) this.#hidden.set(value, name)
+  }
+
+  scrub(text: string): string {
+    let clean = text
+    for (const [value, name] of this.#hidden) clean = clean.replaceAll(value, () => `\${${name}}`)
+    return clean
   }
 
   error(path: string, at: Position, complaint: Complaint): void {
@@ -73,7 +89,7 @@ export class Issues {
   }
 
   #issue(severity: Issue['severity'], path: string, at: Position, { rule, message, help = '' }: Complaint): Issue {
-    return { severity, file: this.file, line: at.line, column: at.column, path, rule, message, help }
+    return { severity, file: this.file, line: at.line, column: at.column, path, rule, message: this.scrub(message), help: this.scrub(help) }
   }
 }
 

@@ -110,7 +110,7 @@ function loaded(config: Config | null, issues: Issues, tree: Tree | null): Loade
     issues: issues.all(),
     locate({ at, rule, message, help }) {
       const { line, column } = place(at)
-      return { severity: 'error', file: issues.file, line, column, path: at, rule, message, help }
+      return { severity: 'error', file: issues.file, line, column, path: at, rule, message: issues.scrub(message), help: issues.scrub(help) }
     },
   }
 }

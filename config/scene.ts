@@ -25,6 +25,13 @@ export function settle<T>(scene: Scene, schema: JsonSchema, value: unknown): T {
 }
 
 export function complain(scene: Scene, path: string, complaint: Complaint): null {
-  scene.issues.error(path, scene.tree.places.value(path), complaint)
+  scene.issues.error(path, scene.tree.places.value(path), masked(scene, path, complaint))
   return null
+}
+
+/** A complaint that quotes a part of a value out of the environment names the variable instead. */
+function masked(scene: Scene, path: string, complaint: Complaint): Complaint {
+  const written = scene.tree.written.get(path)
+  if (written === undefined || !/[`"]/.test(complaint.message) || complaint.message.includes(written)) return complaint
+  return { ...complaint, message: `what \`${written.slice(0, 60)}\` holds is not right here` }
 }
