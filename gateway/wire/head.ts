@@ -4,6 +4,7 @@
  * Split-invariant: a head is judged when its last byte is there, or as soon as the bytes so far cannot become a valid one; what a
  * whole head means never depends on where the stream was cut. Whatever two readers could understand in two ways is refused.
  */
+import { isIPv6 } from 'node:net'
 import { WeirError } from '../errors.ts'
 import { dropNamed, HOST, Kind, kindOf, listHas, TARGET, TOKEN, VALUE } from './fields.ts'
 
@@ -12,6 +13,7 @@ const LF = 10
 const SP = 32
 const HT = 9
 const COLON = 58
+const PERCENT = 37
 
 export interface HeadLimits {
   /** Bytes of the whole head, start line and empty line included. */
@@ -113,7 +115,7 @@ export function readAnswerHead(buffer: Buffer, from: number, to: number, limits:
 // ---------------------------------------------------------------- scanning: where things are, and whether the bytes are allowed
 
 /** Offsets of one head: name start, colon, value start, value end, for every field. One scratch for the thread; a scan is synchronous. */
-const spots = new Int32Array(4 * 1024)
+let spots = new Int32Array(4 * 128)
 let fields = 0
 
 function scanRequestLine(b: Buffer, from: number, to: number, limits: HeadLimits): number {
@@ -192,22 +194,33 @@ function scanFields(b: Buffer, from: number, to: number, start: number, limits: 
     while (i < stop && (b[i] === SP || b[i] === HT)) i++
     const value = i
     while (i < stop && VALUE[b[i]!] === 1) i++
+    if (i >= stop) break
+    if (b[i] !== CR) throw badValue(b[i]!)
     if (i + 1 >= stop) break
-    if (b[i] !== CR || b[i + 1] !== LF) throw new WeirError('BAD_HEADER', `a header value holds byte 0x${b[i]!.toString(16).padStart(2, '0')}`)
+    if (b[i + 1] !== LF) throw badValue(CR)
     let end = i
     while (end > value && (b[end - 1] === SP || b[end - 1] === HT)) end--
     const at = count * 4
-    if (at < spots.length) {
-      spots[at] = name - start
-      spots[at + 1] = colon - start
-      spots[at + 2] = value - start
-      spots[at + 3] = end - start
-    }
+    if (at === spots.length) growSpots()
+    spots[at] = name - start
+    spots[at + 1] = colon - start
+    spots[at + 2] = value - start
+    spots[at + 3] = end - start
     count++
     i += 2
   }
   if (stop === last) throw new WeirError('HEAD_TOO_LARGE', `the head is larger than ${limits.head_bytes} bytes`)
   return -1
+}
+
+function growSpots(): void {
+  const grown = new Int32Array(spots.length * 2)
+  grown.set(spots)
+  spots = grown
+}
+
+function badValue(byte: number): WeirError {
+  return new WeirError('BAD_HEADER', `a header value holds byte 0x${byte.toString(16).padStart(2, '0')}`)
 }
 
 function badName(b: Buffer, at: number, name: number): WeirError {
@@ -268,7 +281,7 @@ function readKnown(head: MessageHead, reading: Reading, kind: number, name: stri
       reading.connection = reading.connection === '' ? value : `${reading.connection},${value}`
       return false
     case Kind.expect:
-      reading.expect = value
+      reading.expect = reading.expect === '' ? value : `${reading.expect},${value}`
       return false
     case Kind.upgrade:
       reading.upgrade = reading.upgrade === '' ? value : `${reading.upgrade},${value}`
@@ -350,7 +363,10 @@ function checkHost(head: RequestHead, reading: Reading): void {
 /** host[:port], nothing else; IPv6 in brackets. */
 export function isAuthority(text: string): boolean {
   if (text.length === 0) return false
-  for (let i = 0; i < text.length; i++) if (HOST[text.charCodeAt(i)] !== 1) return false
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charCodeAt(i)
+    if (HOST[c] !== 1 || (c === PERCENT && !isHexPair(text, i + 1))) return false
+  }
   const bracket = text.charCodeAt(0) === 0x5b ? text.indexOf(']') : -1
   if (bracket < 0 && (text.includes('[') || text.includes(']'))) return false
   if (text.charCodeAt(0) === 0x5b && !isIpv6(text.slice(1, bracket))) return false
@@ -361,14 +377,18 @@ export function isAuthority(text: string): boolean {
   return isPort(rest.slice(colon + 1)) && (bracket >= 0 || colon > 0)
 }
 
+function isHexPair(text: string, at: number): boolean {
+  return isHex(text.charCodeAt(at)) && isHex(text.charCodeAt(at + 1))
+}
+
+/** NaN, behind the end of a text, is none. */
+function isHex(c: number): boolean {
+  return (c >= 0x30 && c <= 0x39) || ((c | 0x20) >= 0x61 && (c | 0x20) <= 0x66)
+}
+
+/** Without a zone: that means something on one host only (RFC 6874). */
 function isIpv6(text: string): boolean {
-  if (text.length < 2) return false
-  for (let i = 0; i < text.length; i++) {
-    const c = text.charCodeAt(i) | 0x20
-    const hex = (c >= 0x30 && c <= 0x3a) || (c >= 0x61 && c <= 0x66)
-    if (!hex && text.charCodeAt(i) !== 0x2e) return false
-  }
-  return text.includes(':')
+  return isIPv6(text) && !text.includes('%')
 }
 
 function isPort(text: string): boolean {
@@ -435,10 +455,12 @@ function finishAnswer(head: AnswerHead, reading: Reading, bodyless: boolean): vo
   head.stated = reading.contentLength
   finishConnection(head, reading)
   if (reading.keepAlive !== '') head.keepAliveMs = keepAliveOf(reading.keepAlive)
+  const announced = reading.chunked || reading.contentLength > 0
+  if (head.status < 200 && announced) throw new WeirError('BAD_ANSWER', 'the backend sent an informational answer with a body')
   if (bodyless || head.status < 200 || head.status === 204 || head.status === 304) {
     head.length = 0
-    // A body where there can be none: what follows on this connection cannot be trusted.
-    if (reading.chunked && !bodyless) head.persistent = false
+    // A body where there can be none (RFC 9110 §8.6): what follows on this connection cannot be trusted.
+    if (!bodyless && (reading.chunked || (announced && head.status === 204))) head.persistent = false
     return
   }
   if (reading.chunked) head.length = CHUNKED
