@@ -20,6 +20,7 @@ backends:
   refuse: { answer: { status: 413, body: "no" } }
 routes:
   - { name: refuse, match: { path: /refuse }, backend: refuse }
+  - { name: limited, match: { path: /limited }, backend: up, plugins: [ { rate_limit: { per_second: 0.001, burst: 1 } } ] }
   - { name: up, match: { path: "/up/**" }, backend: up }
   - { name: root, match: { path: "/" }, backend: up }
 `)
@@ -364,6 +365,14 @@ describe('37: Expect', () => {
     const got = await weir.exchange(expecting(target), 'POST')
     expect(got.status).toBe(status)
     expect(got.informed).toEqual([])
+  })
+
+  it('37: a plugin that answers does so without asking for the body', async () => {
+    expect((await weir.exchange(`${expecting('/limited')}hello`, 'POST')).status).toBe(200)
+    const got = await weir.exchange(expecting('/limited'), 'POST')
+    expectProblem(got, 429, 'RATE_LIMITED')
+    expect(got.informed).toEqual([])
+    expect(got.head.one('retry-after')).toMatch(/^[1-9]\d*$/)
   })
 
   it('37: what follows a refusal is not read as a request', async () => {

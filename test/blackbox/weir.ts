@@ -22,14 +22,15 @@ export interface WeirOptions {
   readonly threads?: number
 }
 
-/** A config without `listen`, `admin` and `threads`; those are written here. */
+/** A config without `listen`, `admin` and `threads`; those are written here, and a quick stop if it says nothing of `drain`. */
 export async function startWeir(yaml: string, options: WeirOptions = {}): Promise<Weir> {
   const folder = await mkdtemp(path.join(tmpdir(), 'weir-blackbox-'))
   const port = await freePort()
   const admin = await freePort()
   const listen = options.listen?.(port) ?? `127.0.0.1:${port}`
   const file = path.join(folder, 'weir.yaml')
-  await writeFile(file, `listen: ${listen}\nadmin: 127.0.0.1:${admin}\nthreads: ${options.threads ?? 1}\n${yaml}`)
+  const drain = /^drain:/m.test(yaml) ? '' : 'drain: { grace: 10ms, deadline: 2s }\n'
+  await writeFile(file, `listen: ${listen}\nadmin: 127.0.0.1:${admin}\nthreads: ${options.threads ?? 1}\n${drain}${yaml}`)
   const weir = new Weir(spawn(process.execPath, [MAIN, 'run', file], { env: { ...process.env, ...options.env }, stdio: ['ignore', 'pipe', 'pipe'] }), folder, port, admin)
   await weir.ready()
   return weir
