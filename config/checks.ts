@@ -9,7 +9,7 @@ import { join, parent, suggestion } from './issues.ts'
 import type { Placed } from './plugins.ts'
 import { complain, type Scene } from './scene.ts'
 import { covers, hides } from './shadow.ts'
-import type { JsonSchema } from './validate.ts'
+import type { JsonSchema } from './shape.ts'
 
 /** Counts which backends something sends to. */
 export class References {

@@ -2,19 +2,17 @@
 import { resolve } from 'node:path'
 import { Check } from 'typebox/schema'
 import { join } from './issues.ts'
+import { isData, type JsonSchema, schemaOf } from './shape.ts'
 import { decodeDuration, decodePercent, decodeSize } from './units.ts'
-import type { JsonSchema } from './validate.ts'
-
-type Data = Readonly<Record<string, unknown>>
 
 /** Puts defaults where keys are absent. The result is again valid input. A nested default needs `default: {}` on its object. */
 export function fill(schema: JsonSchema, value: unknown): unknown {
-  return transform(schema, value, (_below, leaf) => leaf, true)
+  return transform(schema, value, (_own, leaf) => leaf, true)
 }
 
 /** Durations to milliseconds, sizes to bytes, percentages to 0–100, files to absolute paths. @param base folder of the file */
 export function decode(schema: JsonSchema, value: unknown, base: string): unknown {
-  return transform(schema, value, (below, leaf) => decodeLeaf(below['x-weir'], leaf, base), false)
+  return transform(schema, value, (own, leaf) => decodeLeaf(own['x-weir'], leaf, base), false)
 }
 
 function decodeLeaf(kind: string | undefined, value: unknown, base: string): unknown {
@@ -32,7 +30,7 @@ export function visit(schema: JsonSchema, value: unknown, path: string, found: (
   const branch = branchFor(schema, value)
   if (branch !== schema) visit(branch, value, path, found)
   else if (Array.isArray(value)) value.forEach((item, i) => visit(schema.items ?? {}, item, join(path, i), found))
-  else if (isData(value)) for (const [key, item] of Object.entries(value)) visit(below(schema, key), item, join(path, key), found)
+  else if (isData(value)) for (const [key, item] of Object.entries(value)) visit((schemaOf(schema, key) ?? {}), item, join(path, key), found)
 }
 
 function transform(schema: JsonSchema, value: unknown, leaf: (schema: JsonSchema, value: unknown) => unknown, defaults: boolean): unknown {
@@ -43,7 +41,7 @@ function transform(schema: JsonSchema, value: unknown, leaf: (schema: JsonSchema
   if (!isData(value)) return leaf(schema, value)
   const result: Record<string, unknown> = {}
   const put = (key: string, item: unknown) => Object.defineProperty(result, key, { value: item, enumerable: true, writable: true, configurable: true })
-  for (const [key, item] of Object.entries(value)) put(key, transform(below(schema, key), item, leaf, defaults))
+  for (const [key, item] of Object.entries(value)) put(key, transform((schemaOf(schema, key) ?? {}), item, leaf, defaults))
   if (!defaults) return result
   for (const [key, property] of Object.entries(schema.properties ?? {})) {
     if (!Object.hasOwn(value, key) && property.default !== undefined) put(key, transform(property, property.default, leaf, defaults))
@@ -54,14 +52,4 @@ function transform(schema: JsonSchema, value: unknown, leaf: (schema: JsonSchema
 /** The alternative that a valid value took; the schema itself when it has none. */
 function branchFor(schema: JsonSchema, value: unknown): JsonSchema {
   return schema.anyOf?.find((branch) => Check(branch as never, value)) ?? schema
-}
-
-function below(schema: JsonSchema, key: string): JsonSchema {
-  if (schema.properties !== undefined && Object.hasOwn(schema.properties, key)) return schema.properties[key]!
-  for (const [pattern, found] of Object.entries(schema.patternProperties ?? {})) if (new RegExp(pattern, 'u').test(key)) return found
-  return typeof schema.additionalProperties === 'object' ? schema.additionalProperties : {}
-}
-
-function isData(value: unknown): value is Data {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

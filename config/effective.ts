@@ -8,7 +8,7 @@
 import { fill } from './decode.ts'
 import type { Tree } from './document.ts'
 import { join } from './issues.ts'
-import type { JsonSchema } from './validate.ts'
+import type { JsonSchema } from './shape.ts'
 
 export const HIDDEN = '(redacted)'
 

@@ -19,7 +19,8 @@ import { type Scene, settle } from './scene.ts'
 import { Backend, fileSchema } from './schema.ts'
 import { loadSections } from './sections.ts'
 import { checkText, readSource } from './source.ts'
-import { type JsonSchema, Validator } from './validate.ts'
+import { type Data, isData, type JsonSchema } from './shape.ts'
+import { Validator } from './validate.ts'
 
 export interface Source {
   /** '' when the text was made from flags. */
@@ -95,12 +96,6 @@ async function checkModels(scene: Scene, models: ModelsConfig | null, backends: 
   const names = await modelNames(models)
   for (const backend of backends.values()) checkModel(scene, backend, models, names)
   if (models !== null) warnOfHidden(scene, routes, names)
-}
-
-type Data = Readonly<Record<string, unknown>>
-
-function isData(value: unknown): value is Data {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function loaded(config: Config | null, issues: Issues, tree: Tree | null): Loaded {

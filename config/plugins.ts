@@ -6,9 +6,8 @@ import { fill } from './decode.ts'
 import { join } from './issues.ts'
 import { checkQuantities } from './quantities.ts'
 import { complain, type Scene, settle } from './scene.ts'
-import { type JsonSchema, Validator } from './validate.ts'
-
-type Data = Readonly<Record<string, unknown>>
+import { type Data, type JsonSchema } from './shape.ts'
+import { Validator } from './validate.ts'
 
 /** A plugin of a route with what its references are found by. */
 export interface Placed {

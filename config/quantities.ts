@@ -3,7 +3,7 @@ import { visit } from './decode.ts'
 import { join } from './issues.ts'
 import { complain, type Scene } from './scene.ts'
 import { decodeDuration, decodePercent, decodeSize } from './units.ts'
-import type { JsonSchema } from './validate.ts'
+import type { JsonSchema } from './shape.ts'
 
 /** What a timer can hold (a signed 32-bit number of milliseconds); more would fire at once. */
 const MAX_DURATION_MS = 2 ** 31 - 1

@@ -8,9 +8,7 @@ import { join } from './issues.ts'
 import { place, type Placed, type PluginSource } from './plugins.ts'
 import { checkQuantities } from './quantities.ts'
 import { complain, type Scene, settle } from './scene.ts'
-import type { JsonSchema } from './validate.ts'
-
-type Data = Readonly<Record<string, unknown>>
+import { type Data, isData, type JsonSchema } from './shape.ts'
 
 export interface LoadedRoute {
   readonly route: RouteConfig
@@ -69,10 +67,6 @@ async function placeAll(scene: Scene, parts: PluginSource, items: readonly unkno
     if (placed !== null) found.push(placed)
   }
   return found
-}
-
-function isData(value: unknown): value is Data {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 // ---------------------------------------------------------------- match

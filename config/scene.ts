@@ -2,7 +2,7 @@
 import { decode, fill } from './decode.ts'
 import type { Tree } from './document.ts'
 import type { Complaint, Issues } from './issues.ts'
-import type { JsonSchema } from './validate.ts'
+import type { JsonSchema } from './shape.ts'
 
 export interface NeededFile {
   readonly path: string

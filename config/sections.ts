@@ -8,9 +8,8 @@ import { needFolder } from './files.ts'
 import { join } from './issues.ts'
 import { checkQuantities } from './quantities.ts'
 import { complain, type Scene, settle } from './scene.ts'
-import type { JsonSchema } from './validate.ts'
+import type { Data, JsonSchema } from './shape.ts'
 
-type Data = Readonly<Record<string, unknown>>
 type Sections = Omit<Config, 'file' | 'hash' | 'effective' | 'backends' | 'routes'>
 
 /** With what is wrong left at its default: it is only used if nothing is. */

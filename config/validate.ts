@@ -7,33 +7,8 @@
 import { Check, Errors } from 'typebox/schema'
 import type { Tree } from './document.ts'
 import { type Issues, join, nearest, suggestion } from './issues.ts'
-
-/** The part of JSON Schema the walk looks at, and weir's annotations. */
-export interface JsonSchema {
-  readonly type?: string
-  readonly description?: string
-  readonly default?: unknown
-  readonly properties?: Readonly<Record<string, JsonSchema>>
-  readonly patternProperties?: Readonly<Record<string, JsonSchema>>
-  readonly additionalProperties?: boolean | JsonSchema
-  readonly required?: readonly string[]
-  readonly items?: JsonSchema
-  readonly anyOf?: readonly JsonSchema[]
-  readonly enum?: readonly unknown[]
-  readonly const?: unknown
-  /** Unit or reference; decoded or checked after validation. */
-  readonly 'x-weir'?: string
-  /** What is expected here, in words. */
-  readonly expected?: string
-  /** What the alternatives of an `anyOf` are called. */
-  readonly noun?: string
-  /** The value is never shown. */
-  readonly secret?: boolean
-}
-
-interface Holder {
-  readonly [key: string | number]: unknown
-}
+import { type Data, fits, isData, isScalar, type JsonSchema, schemaOf } from './shape.ts'
+import { BOUNDS, describeAll, describeValue, KINDS, list, shorten } from './words.ts'
 
 export class Validator {
   readonly #tree: Tree
@@ -45,18 +20,18 @@ export class Validator {
   }
 
   /** Reports everything wrong at and below `path`. Values that came whole from the environment become numbers or booleans where those are expected. */
-  check(schema: JsonSchema, value: unknown, path: string, holder: Holder | null = null, key: string | number = ''): void {
+  check(schema: JsonSchema, value: unknown, path: string, holder: Data | null = null, key: string | number = ''): void {
     if (this.#issues.wrong(path)) return
     const settled = this.#typed(schema, value, path, holder, key)
     if (schema.anyOf !== undefined) this.#alternatives(schema, schema.anyOf, settled, path)
-    else if (schema.type === 'object' && isObject(settled)) this.#object(schema, settled, path)
+    else if (schema.type === 'object' && isData(settled)) this.#object(schema, settled, path)
     else if (schema.type === 'array' && Array.isArray(settled)) this.#list(schema, settled, path)
     else this.#leaf(schema, settled, path)
   }
 
   // ---------------------------------------------------------------- containers
 
-  #object(schema: JsonSchema, value: Holder, path: string): void {
+  #object(schema: JsonSchema, value: Data, path: string): void {
     const unknown: string[] = []
     for (const [key, item] of Object.entries(value)) {
       const below = schemaOf(schema, key)
@@ -71,7 +46,7 @@ export class Validator {
     this.#leaf(schema, value, path)
   }
 
-  #unknownKey(schema: JsonSchema, key: string, path: string, value: Holder): void {
+  #unknownKey(schema: JsonSchema, key: string, path: string, value: Data): void {
     const at = join(path, key)
     if (this.#issues.wrong(at)) return
     const patterns = Object.keys(schema.patternProperties ?? {})
@@ -91,7 +66,7 @@ export class Validator {
 
   #list(schema: JsonSchema, value: readonly unknown[], path: string): void {
     const { items } = schema
-    if (items !== undefined) value.forEach((item, i) => this.check(items, item, join(path, i), value as unknown as Holder, i))
+    if (items !== undefined) value.forEach((item, i) => this.check(items, item, join(path, i), value as unknown as Data, i))
     this.#leaf(schema, value, path)
   }
 
@@ -102,13 +77,13 @@ export class Validator {
     if (Check(schema as never, value)) return
     const candidates = branches.filter((branch) => fits(branch, value))
     const objects = candidates.filter((branch) => branch.type === 'object')
-    if (objects.length > 0 && isObject(value)) this.#chooseObject(schema, objects, value, path)
+    if (objects.length > 0 && isData(value)) this.#chooseObject(schema, objects, value, path)
     else if (candidates.length === 1 && typeof value !== 'string' && schema['x-weir'] === undefined) this.check(candidates[0]!, value, path)
     else this.#mismatch(schema, value, path, branches)
   }
 
   /** The alternative whose own key is there. */
-  #chooseObject(schema: JsonSchema, branches: readonly JsonSchema[], value: Holder, path: string): void {
+  #chooseObject(schema: JsonSchema, branches: readonly JsonSchema[], value: Data, path: string): void {
     const chosen = branches.filter((branch) => (branch.required ?? []).some((key) => Object.hasOwn(value, key)))
     const [first, second] = chosen
     if (branches.length === 1) this.#object(branches[0]!, value, path)
@@ -117,7 +92,7 @@ export class Validator {
     else this.#object(first, value, path)
   }
 
-  #noAlternative(schema: JsonSchema, branches: readonly JsonSchema[], value: Holder, path: string): void {
+  #noAlternative(schema: JsonSchema, branches: readonly JsonSchema[], value: Data, path: string): void {
     const valid = [...new Set(branches.flatMap((branch) => branch.required ?? []))]
     const known = new Set(branches.flatMap((branch) => Object.keys(branch.properties ?? {})))
     const noun = schema.noun ?? 'key'
@@ -131,7 +106,7 @@ export class Validator {
     this.#issues.error(at, this.#tree.places.key(at), { rule, message: `unknown ${noun} \`${shorten(stray)}\``, help: suggestion(stray, valid) })
   }
 
-  #conflict(chosen: readonly JsonSchema[], value: Holder, path: string): void {
+  #conflict(chosen: readonly JsonSchema[], value: Data, path: string): void {
     const [first, ...others] = chosen.flatMap((branch) => branch.required ?? []).filter((key) => Object.hasOwn(value, key))
     const at = join(path, others[0]!)
     this.#issues.error(at, this.#tree.places.key(at), { rule: 'conflicting-keys', message: `\`${others[0]}\` does not go with \`${first}\``, help: `Keep one of ${list([first!, ...others])}.` })
@@ -180,7 +155,7 @@ export class Validator {
     return describeValue(value)
   }
 
-  #typed(schema: JsonSchema, value: unknown, path: string, holder: Holder | null, key: string | number): unknown {
+  #typed(schema: JsonSchema, value: unknown, path: string, holder: Data | null, key: string | number): unknown {
     if (holder === null || typeof value !== 'string' || !/^\$\{[^}]*\}$/.test(this.#tree.written.get(path) ?? '') || Check(schema as never, value)) return value
     const meant = value === 'true' ? true : value === 'false' ? false : /^-?\d+(\.\d+)?$/.test(value) ? Number(value) : value
     if (!Check(schema as never, meant)) return value
@@ -188,99 +163,3 @@ export class Validator {
     return meant
   }
 }
-
-// ---------------------------------------------------------------- words
-
-const KINDS: Readonly<Record<string, string>> = {
-  duration: 'a duration such as `300ms`, `5s` or `2m`',
-  size: 'a size such as `64KiB`, `1MiB` or a number of bytes',
-  percent: 'a percentage such as `5%`, or a number from 0 to 100',
-  backend: 'the name of a backend',
-  arms: 'backends and their weights',
-  selector: 'a selector such as `header.x-user-id`',
-  condition: 'a CEL condition',
-  file: 'the path of a file',
-}
-
-const BOUNDS: Readonly<Record<string, (limit: number) => string>> = {
-  minimum: (limit) => `at least ${limit}`,
-  maximum: (limit) => `at most ${limit}`,
-  exclusiveMinimum: (limit) => `more than ${limit}`,
-  exclusiveMaximum: (limit) => `less than ${limit}`,
-  minLength: (limit) => (limit === 1 ? 'some text' : `at least ${limit} characters`),
-  maxLength: (limit) => `at most ${limit} characters`,
-  minItems: (limit) => `at least ${limit} item${limit === 1 ? '' : 's'}`,
-  maxItems: (limit) => `at most ${limit} items`,
-  minProperties: (limit) => `at least ${limit} key${limit === 1 ? '' : 's'}`,
-  maxProperties: (limit) => `at most ${limit} keys`,
-  uniqueItems: () => 'every item once',
-}
-
-const ARTICLES: Readonly<Record<string, string>> = { string: 'a text', number: 'a number', integer: 'a whole number', boolean: '`true` or `false`', object: 'keys and values', array: 'a list', null: 'nothing' }
-
-/** A schema in a few words. */
-export function describe(schema: JsonSchema): string {
-  if (schema.expected !== undefined) return schema.expected
-  const kind = KINDS[schema['x-weir'] ?? '']
-  if (kind !== undefined) return kind
-  if (schema.anyOf !== undefined) return describeAll(schema.anyOf)
-  if (schema.enum !== undefined || schema.const !== undefined || schema.type === 'object') return describeAll([schema])
-  return ARTICLES[schema.type ?? ''] ?? 'something else'
-}
-
-function describeAll(branches: readonly JsonSchema[]): string {
-  const words = branches.flatMap((branch) => branch.enum ?? (branch.const === undefined ? [] : [branch.const])).map(String)
-  const objects = branches.filter((branch) => branch.type === 'object' && branch.expected === undefined)
-  const others = branches.filter((branch) => branch.enum === undefined && branch.const === undefined && !objects.includes(branch))
-  const keys = [...new Set(objects.flatMap((branch) => branch.required ?? []))]
-  const kinds = [...others.map(describe), ...(words.length > 0 ? [list(words)] : []), ...(objects.length > 0 ? [keys.length > 0 ? `keys and values with ${list(keys)}` : 'keys and values'] : [])]
-  return [...new Set(kinds)].join(', or ')
-}
-
-export function describeValue(value: unknown): string {
-  if (value === null || value === undefined) return 'nothing'
-  if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list'
-  if (typeof value === 'object') return 'keys and values'
-  if (typeof value === 'string') return value === '' ? 'an empty text' : JSON.stringify(shorten(value))
-  return String(value)
-}
-
-/** `a`, `b` or `c`. */
-export function list(names: readonly string[]): string {
-  const quoted = names.slice(0, 30).map((name) => `\`${name}\``)
-  return quoted.length < 2 ? quoted.join('') : `${quoted.slice(0, -1).join(', ')} or ${quoted.at(-1)}`
-}
-
-function shorten(text: string): string {
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text
-}
-
-// ---------------------------------------------------------------- shapes
-
-function schemaOf(schema: JsonSchema, key: string): JsonSchema | null {
-  const { properties, patternProperties, additionalProperties } = schema
-  if (properties !== undefined && Object.hasOwn(properties, key)) return properties[key]!
-  for (const [pattern, below] of Object.entries(patternProperties ?? {})) if (new RegExp(pattern, 'u').test(key)) return below
-  if (additionalProperties === false) return null
-  return typeof additionalProperties === 'object' ? additionalProperties : {}
-}
-
-function fits(schema: JsonSchema, value: unknown): boolean {
-  if (schema.anyOf !== undefined) return schema.anyOf.some((branch) => fits(branch, value))
-  if (schema.type !== undefined) return typeOf(value, schema.type)
-  const allowed = schema.enum ?? [schema.const]
-  return allowed.some((one) => typeof one === typeof value)
-}
-
-function typeOf(value: unknown, type: string): boolean {
-  return Check({ type } as never, value)
-}
-
-function isObject(value: unknown): value is Holder {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function isScalar(value: unknown): boolean {
-  return typeof value !== 'object' || value === null
-}
-
