@@ -9,10 +9,10 @@ export default plugin({
   config: Type.Object(
     {
       arms: Arms({ description: 'Backend: weight. Weights are relative to their sum; 0 switches an arm off.' }),
-      by: Type.Optional(SelectorText({ description: 'The unit that stays in its arm, such as `header.x-user-id`. Without it every request is drawn at random.' })),
+      by: Type.Optional(SelectorText({ description: 'The unit that stays in its arm, such as `header.x-user-id`. Raising the weight of an arm only adds units to it. Without it every request is drawn at random.' })),
       salt: Type.Optional(
         Type.String({
-          description: 'Goes into the hash with the unit. The same salt and weights give the same arms on every machine; another salt deals all units anew. Default: the name of the route.',
+          description: 'Goes into the hash with the unit. The same salt and weights give the same arms on every machine; another salt deals all units anew. Default: the name of the route. The arm with the least −ln(u) / weight wins, where u = (h + 0.5) / 2^53 and h is the first 53 bits of the SHA-256 of salt, NUL, arm, NUL, unit in UTF-8.',
           minLength: 1,
           maxLength: 256,
         }),

@@ -15,7 +15,7 @@ export default plugin({
       per_try: Limit('One attempt, until its answer begins, or until it is whole where a fallback holds it. A retry or fallback may follow.'),
       connect: Limit('Until the connection to the backend stands, TLS included. Default: that of the backend.'),
       response_headers: Limit('From the end of the request to the head of the answer. Default: that of the backend.'),
-      first_byte: Limit('From the end of the request to the first byte of the body of the answer. Default: none.'),
+      first_byte: Limit('From the head of the answer to the first byte of its body. Default: `idle`.'),
       idle: Limit('Between two reads from the backend. Default: that of the backend.'),
     },
     { additionalProperties: false, minProperties: 1 },

@@ -121,11 +121,18 @@ function replace(x: Exchange, answer: Answer): void {
 function attempt(step: Step<Hook>, x: Exchange): Answer | undefined | Promise<Answer | undefined> {
   try {
     const verdict = step.run(x)
-    if (!pending(verdict)) return verdict ?? undefined
-    return Promise.resolve(verdict).then((answer) => answer ?? undefined, (error: unknown) => failed(step, x, error))
+    if (!pending(verdict)) return answerOf(verdict)
+    return Promise.resolve(verdict).then(answerOf).catch((error: unknown) => failed(step, x, error))
   } catch (error) {
     return failed(step, x, error)
   }
+}
+
+/** Plugins may be JavaScript: what is neither nothing nor an answer is a failure of theirs. */
+function answerOf(verdict: Answer | undefined | void | null): Answer | undefined {
+  if (verdict === undefined || verdict === null) return undefined
+  if (typeof verdict.status === 'number' && Array.isArray(verdict.headers)) return verdict
+  throw new TypeError('a hook returned something that is neither nothing nor an answer')
 }
 
 function failed(step: Step<Hook>, x: Exchange, error: unknown): Answer | undefined {

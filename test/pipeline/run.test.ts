@@ -117,12 +117,12 @@ describe('done', () => {
     expect(seen.filter((what) => what === 'a done')).toHaveLength(1)
   })
 
-  test('when the backend fails', async () => {
+  test('when the backend fails; `response` hooks see answers alone', async () => {
     const seen: string[] = []
     const b = await bench([witness('a', seen)], { backends: { main: () => Promise.reject(new WeirError('RESET')) } })
     const { answer } = await b.run()
     expect(answer.status).toBe(502)
-    expect(seen).toEqual(['a request', 'a response', 'a done'])
+    expect(seen).toEqual(['a request', 'a done'])
   })
 
   test('a throw or a rejection is counted and stops nobody', async () => {
@@ -183,6 +183,14 @@ describe('a throw is counted against its plugin', () => {
       })
     }
   }
+
+  test.each([['a value', () => true], ['a promise', () => Promise.resolve({ status: '200' })]])('%s that is no answer is a failure too', async (_what, hook) => {
+    const b = await bench([named('bad', { request: hook as never })])
+    expect((await b.run()).answer.code).toBe('PLUGIN_FAILED')
+    expect(errors(b, 'bad')).toBe(1)
+    const nothing = await bench([named('fine', { request: (() => null) as never })])
+    expect((await nothing.run()).body).toBe('main')
+  })
 
   test('a WeirError speaks for itself', async () => {
     const b = await bench([

@@ -48,6 +48,24 @@ describe('choose', () => {
     expect(chiSquare(counts, weights)).toBeLessThan(QUANTILE[weights.length - 1]!)
   })
 
+  // By the formula of plugins/README.md in Python: min(arms, key=lambda a: -math.log(u(f"{salt}\0{a}\0{unit}")) / arms[a]).
+  test.each([
+    ['ada', 'v1', 'v2', 'b'],
+    ['grace', 'v1', 'v2', 'b'],
+    ['user 1', 'v1', 'v1', 'c'],
+    ['user 3', 'v1', 'v2', 'a'],
+    ['é', 'v2', 'v2', 'c'],
+    ['', 'v1', 'v1', 'a'],
+    ['user 9', 'v1', 'v2', 'c'],
+  ])('%j is where another implementation puts it', (unit, canary, halves, three) => {
+    const pick = (salt: string, weights: Readonly<Record<string, number>>): string => {
+      const list = Object.entries(weights).map(([name, weight]) => ({ name, weight }))
+      return list[choose(list, salt, unit)]!.name
+    }
+    expect([pick('fraud', { v1: 95, v2: 5 }), pick('fraud', { v1: 50, v2: 50 }), pick('spring', { a: 1, b: 2, c: 3 })]).toEqual([canary, halves, three])
+    if (unit === 'ada') expect(uniform('fraud\0v1\0ada')).toBeCloseTo(0.1685901413054865, 15)
+  })
+
   test('two salts deal independently', () => {
     const counts = [0, 0, 0, 0]
     for (let i = 0; i < 20_000; i++) counts[2 * choose(arms([1, 1]), 'a', `user ${i}`) + choose(arms([1, 1]), 'b', `user ${i}`)]!++
