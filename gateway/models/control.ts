@@ -45,8 +45,11 @@ export async function createModelControl(config: Config, deps: PoolDeps): Promis
   const pool = new InferencePool(deps)
   const models: ModelDescription[] = []
   for (const [id, candidate] of candidates.entries()) {
-    const { file, placement } = candidate
-    models.push(describe(id, candidate, await pool.load({ type: 'load', id, file, placement })))
+    const { file, placement, name, version } = candidate
+    const outcome = await pool.load({ type: 'load', id, file, placement })
+    // In the library's words, for whoever the reason does not help.
+    if ('error' in outcome) deps.log.warn('a model did not load', { name, version, error: outcome.error })
+    models.push(describe(id, candidate, outcome))
   }
   for (const model of models) if (model.state === 'failed') issues.push(complaint(model))
   issues.push(...referenceIssues(config, models))
@@ -82,8 +85,10 @@ async function repositoryCandidates(config: Config, issues: ModelIssue[], remark
   try {
     const repository = await scanRepository(path)
     remarks.push(...repository.remarks)
-    for (const remark of repository.remarks) issues.push({ severity: 'warning', at: 'models', rule: 'no-model', message: remark, help: 'Expected name/version/model.onnx.' })
-    return repository.models.map(({ name, version, file }) => ({ name, version, source: 'repository', file, shown: relative(path, file), placement, features: null }))
+    for (const message of repository.remarks) issues.push({ severity: 'warning', at: 'models', rule: 'no-model', message, help: 'Add versions or move it away.' })
+    return repository.models.map(({ name, version, file }) => {
+      return { name, version, source: 'repository', file, shown: relative(path, file), placement, features: null }
+    })
   } catch (error) {
     const message = `the folder of models cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`
     issues.push({ severity: 'error', at: 'models.path', rule: 'models-path', message, help: 'It holds name/version/model.onnx.' })
@@ -126,16 +131,19 @@ function complaint(model: ModelDescription): ModelIssue {
 
 /** `model:` backends that name nothing. One whose model is there but bad is reported with the model. */
 function referenceIssues(config: Config, models: readonly ModelDescription[]): ModelIssue[] {
+  const versions = Map.groupBy(models.filter(({ source }) => source === 'repository'), ({ name }) => name)
+  const names = [...versions.keys()].join(', ')
   const issues: ModelIssue[] = []
   for (const backend of Object.values(config.backends)) {
     if (backend.kind !== 'model') continue
-    const versions = models.filter(({ source, name }) => source === 'repository' && name === backend.model).map(({ version }) => version)
     const at = `backends.${backend.name}`
-    if (versions.length === 0) {
-      const names = [...new Set(models.filter(({ source }) => source === 'repository').map(({ name }) => name))]
-      issues.push({ severity: 'error', at: `${at}.model`, rule: 'unknown-model', message: `there is no model "${backend.model}"`, help: names.length === 0 ? 'The config has no models.' : `There are ${names.join(', ')}.` })
-    } else if (backend.version !== 'latest' && !versions.includes(backend.version)) {
-      issues.push({ severity: 'error', at: `${at}.version`, rule: 'unknown-version', message: `model "${backend.model}" has no version ${backend.version}`, help: `It has ${versions.join(', ')}.` })
+    const known = versions.get(backend.model)?.map(({ version }) => version)
+    if (known === undefined) {
+      const help = names === '' ? 'The config has no models.' : `There are ${names}.`
+      issues.push({ severity: 'error', at: `${at}.model`, rule: 'unknown-model', message: `there is no model "${backend.model}"`, help })
+    } else if (backend.version !== 'latest' && !known.includes(backend.version)) {
+      const message = `model "${backend.model}" has no version ${backend.version}`
+      issues.push({ severity: 'error', at: `${at}.version`, rule: 'unknown-version', message, help: `It has ${known.join(', ')}.` })
     }
   }
   return issues

@@ -85,7 +85,12 @@ function float(round: (value: number) => number): (value: number | bigint) => nu
 function unfit(column: Column, index: number, to: Dtype): WeirError {
   const rows = column.shape[0] ?? 1
   const row = Math.floor(index / Math.max(1, column.data.length / rows))
-  const value = column.data[index]
-  const found = typeof value === 'string' ? `the string ${JSON.stringify(clip(value))}` : column.dtype === 'BOOL' ? String(value === 1) : Number.isNaN(value) ? 'null' : String(value)
-  return new WeirError('MODEL_INPUT', `"${clip(column.name)}" in row ${row}: expected ${nouns[to]}, found ${found}`)
+  return new WeirError('MODEL_INPUT', `"${clip(column.name)}" in row ${row}: expected ${nouns[to]}, found ${shown(column, index)}`)
+}
+
+function shown({ data, dtype }: Column, index: number): string {
+  const value = data[index]
+  if (typeof value === 'string') return `the string ${JSON.stringify(clip(value))}`
+  if (dtype === 'BOOL') return String(value === 1)
+  return Number.isNaN(value) ? 'null' : String(value)
 }

@@ -29,18 +29,18 @@ const PLATFORM = 'onnxruntime_onnx'
 export function builtinRoutes(models: Models, version: string): readonly BuiltinRoute[] {
   const server = () => reply(200, { name: 'weir', version, extensions: [] })
   const list = () => reply(200, { models: [...models.repository.keys()] })
-  const find = (params: PathParams): Model => models.find(decode(params.model!), params.version === undefined ? 'latest' : numbered(decode(params.version)))
-  const one = (method: 'GET' | 'POST', tail: string, handle: (model: Model, x: Exchange) => Answer | Promise<Answer>) =>
-    ['/v2/models/{model}', '/v2/models/{model}/versions/{version}'].map((path) => route(method === 'GET' ? READ : POST, path + tail, (x, params) => handle(find(params), x)))
+  const find = ({ model, version }: PathParams): Model => models.find(decode(model!), version === undefined ? 'latest' : numbered(decode(version)))
+  const one = (methods: readonly string[], tail: string, handle: (model: Model, x: Exchange) => Answer | Promise<Answer>) =>
+    ['/v2/models/{model}', '/v2/models/{model}/versions/{version}'].map((path) => route(methods, path + tail, (x, params) => handle(find(params), x)))
   return [
     route(READ, '/v2/health/live', () => reply(200, { live: true })),
     route(READ, '/v2/health/ready', () => reply(models.ready ? 200 : 503, { ready: models.ready })),
     route(READ, '/v2', server),
     route(READ, '/v2/', server),
     route(READ, '/v2/models', list),
-    ...one('GET', '', (model) => metadata(model, models)),
-    ...one('GET', '/ready', (model) => reply(model.ready ? 200 : 503, { name: model.identity.name, ready: model.ready })),
-    ...one('POST', '/infer', (model, x) => infer(x, x.leg, model, oip, '', models.gather)),
+    ...one(READ, '', (model) => metadata(model, models)),
+    ...one(READ, '/ready', (model) => reply(model.ready ? 200 : 503, { name: model.identity.name, ready: model.ready })),
+    ...one(POST, '/infer', (model, x) => infer(x, x.leg, model, oip, '', models.gather)),
   ]
 }
 

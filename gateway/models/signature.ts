@@ -4,7 +4,7 @@ import type { Column, Columns, Dtype } from '../payload/columns.ts'
 import { clip } from '../payload/json.ts'
 import { rowCount } from '../payload/rows.ts'
 import { shapeText } from '../payload/tensor.ts'
-import { convert, concatenate } from './convert.ts'
+import { concatenate, convert } from './convert.ts'
 
 export interface TensorSpec {
   readonly name: string
@@ -29,9 +29,9 @@ export function chooseOutputs(request: Columns, signature: Signature): string[] 
   const names = request.outputs ?? signature.outputs.map(({ name }) => name)
   for (const name of names) {
     const spec = signature.outputs.find((output) => output.name === name)
-    if (spec === undefined) throw new WeirError('MODEL_INPUT', `unknown output "${clip(name)}"; the model gives ${list(signature.outputs.map((output) => output.name))}`)
+    if (spec === undefined) throw new WeirError('MODEL_INPUT', `unknown output "${clip(name)}"; the model gives ${list(namesOf(signature.outputs))}`)
     if (spec.dtype !== null) continue
-    const others = signature.outputs.filter((output) => output.dtype !== null).map((output) => output.name)
+    const others = namesOf(signature.outputs.filter((output) => output.dtype !== null))
     throw new WeirError('MODEL_INPUT', `output "${clip(name)}" of the model is not a tensor (a ZipMap, perhaps) and cannot be sent; request ${list(others)} alone`)
   }
   return [...names]
@@ -41,7 +41,8 @@ export function chooseOutputs(request: Columns, signature: Signature): string[] 
 export function bindTensors(request: Columns, signature: Signature): Column[] {
   const { inputs } = signature
   for (const { name } of request.columns) {
-    if (!inputs.some((spec) => spec.name === name)) throw new WeirError('MODEL_INPUT', `unknown input "${clip(name)}"; the model takes ${list(inputs.map((spec) => spec.name))}`)
+    if (inputs.some((spec) => spec.name === name)) continue
+    throw new WeirError('MODEL_INPUT', `unknown input "${clip(name)}"; the model takes ${list(namesOf(inputs))}`)
   }
   const bound = inputs.map((spec) => {
     const column = request.columns.find(({ name }) => name === spec.name)
@@ -95,7 +96,7 @@ export function bindRows(request: Columns, signature: Signature, features: reado
     const columns = found(features, byName)
     return whole([concatenate(columns, only.name, only.dtype!, rowCount(request))])
   }
-  const columns = found(inputs.map(({ name }) => name), byName)
+  const columns = found(namesOf(inputs), byName)
   return whole(columns.map((column, i) => fit(column, inputs[i]!)))
 }
 
@@ -115,6 +116,10 @@ function fit(column: Column, spec: TensorSpec): Column {
   else if (shape.length === 2 && shape[1] === 1 && rank === 1) shape = [shape[0]!]
   checkShape(shape, spec)
   return { name: spec.name, dtype: spec.dtype!, shape, data: convert(column, spec.dtype!) }
+}
+
+function namesOf(specs: readonly TensorSpec[]): string[] {
+  return specs.map(({ name }) => name)
 }
 
 function list(names: readonly string[]): string {

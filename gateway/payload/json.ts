@@ -65,6 +65,11 @@ export class JsonReader {
 
   /** Skips white space. @returns the next byte, or -1 at the end */
   peek(): number {
+    const c = this.#bytes[this.pos]
+    return c !== undefined && c > 0x20 ? c : this.#space()
+  }
+
+  #space(): number {
     const bytes = this.#bytes
     let i = this.pos
     let c = bytes[i]

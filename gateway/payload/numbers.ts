@@ -1,9 +1,13 @@
 /** Floating point numbers as the shortest JSON text that reads back to the same bits. */
 import { POWERS } from './json.ts'
 
-/** Within these magnitudes nine digits need at most 12 decimals, and value × 10^12 is exact: 24 bits + 28 bits of 5^12 < 53. */
-const FAST_MIN = 1e-4
+/** Within these magnitudes nine digits need at most 21 decimals, and 10^21 is an exact double. */
+const FAST_MIN = 1e-13
 const FAST_MAX = 1e9
+/** Up to here value × 10^decimals is exact: 24 bits and the 28 bits of 5^12 are less than 53. */
+const EXACT_DECIMALS = 12
+/** Beyond, the product may be off by 2^-53, which only matters to a digit this close to a tie. */
+const TIE = 1e-6
 /** Nine significant digits tell every float32 apart. */
 const DIGITS = 9
 
@@ -26,14 +30,19 @@ export function float64Text(value: number): string {
 /** The double with the fewest digits that rounds to the same float32: its own shortest text is the one sought. */
 function shorten(value: number, size: number): number {
   const exponent = Math.floor(Math.log10(size))
-  for (let digits = 1; digits < DIGITS; digits++) {
+  for (let digits = 1; digits <= DIGITS; digits++) {
     const decimals = digits - 1 - exponent
-    const candidate = decimals >= 0 ? Math.round(size * POWERS[decimals]!) / POWERS[decimals]! : Math.round(size / POWERS[-decimals]!) * POWERS[-decimals]!
+    const power = POWERS[Math.abs(decimals)]!
+    const scaled = decimals >= 0 ? size * power : size / power
+    if (decimals > EXACT_DECIMALS && Math.abs(scaled - Math.floor(scaled) - 0.5) < TIE) break
+    const whole = Math.round(scaled)
+    const candidate = decimals >= 0 ? whole / power : whole * power
     if (Math.fround(candidate) === size) return value < 0 ? -candidate : candidate
   }
-  return Number(value.toPrecision(DIGITS))
+  return shortenAny(value)
 }
 
+/** For what is very large or small, or too close to a tie: `toPrecision` is exact, and slow. */
 function shortenAny(value: number): number {
   for (let digits = 1; digits < DIGITS; digits++) {
     const candidate = Number(value.toPrecision(digits))

@@ -108,9 +108,12 @@ function requested(outputs: readonly RequestedOutput[]): Pick<Columns, 'outputs'
 }
 
 function checkHead(headers: readonly string[], side: Side): void {
-  if (get(headers, 'inference-header-content-length') !== undefined) throw new WeirError(side.json, 'the binary tensor extension is not supported here: send tensors as JSON')
+  if (get(headers, 'inference-header-content-length') !== undefined) {
+    throw new WeirError(side.json, 'the binary tensor extension is not supported here: send tensors as JSON')
+  }
   const coding = get(headers, 'content-encoding')
-  if (coding !== undefined && coding.toLowerCase() !== 'identity') throw new WeirError(side.json, `content-encoding ${clip(coding)} is not read here: send the JSON as it is`)
+  if (coding === undefined || coding.toLowerCase() === 'identity') return
+  throw new WeirError(side.json, `content-encoding ${clip(coding)} is not read here: send the JSON as it is`)
 }
 
 function once<T>(before: T | undefined, key: string, side: Side, value: T): T {
@@ -177,14 +180,15 @@ function readTensor(json: JsonReader, index: number, side: Side): Column {
 }
 
 function readShape(json: JsonReader, label: string, side: Side): number[] {
+  const wrong = (text: string): WeirError => new WeirError(side.tensor, `${label}: expected ${text}`)
   const shape: number[] = []
-  if (json.kind() !== 'array') throw new WeirError(side.tensor, `${label}: expected shape to be an array of integers, found ${json.describe()}`)
+  if (json.kind() !== 'array') throw wrong(`shape to be an array of integers, found ${json.describe()}`)
   if (!json.enterArray()) return shape
   do {
-    if (json.kind() !== 'number') throw new WeirError(side.tensor, `${label}: expected a dimension of the shape to be an integer, found ${json.describe()}`)
+    if (json.kind() !== 'number') throw wrong(`a dimension of the shape to be an integer, found ${json.describe()}`)
     const size = json.number()
-    if (!json.integral || size < 0 || !Number.isSafeInteger(size)) throw new WeirError(side.tensor, `${label}: expected a dimension of the shape to be an integer from 0, found ${json.token}`)
-    if (shape.length === MAX_RANK) throw new WeirError(side.tensor, `${label}: expected at most ${MAX_RANK} dimensions, found more`)
+    if (!json.integral || size < 0 || !Number.isSafeInteger(size)) throw wrong(`a dimension of the shape to be an integer from 0, found ${json.token}`)
+    if (shape.length === MAX_RANK) throw wrong(`at most ${MAX_RANK} dimensions, found more`)
     shape.push(size)
   } while (json.nextElement())
   return shape
@@ -244,7 +248,9 @@ function pick(columns: readonly Column[], name: string): Column {
 
 function tensorText(column: Column, code: Code, word: Side['word']): string {
   const owner = { code, label: `${word} "${column.name}"` }
-  if (elements(column.shape) !== column.data.length) throw new WeirError('INTERNAL', `${owner.label}: shape ${shapeText(column.shape)} has other than its ${column.data.length} elements`)
+  if (elements(column.shape) !== column.data.length) {
+    throw new WeirError('INTERNAL', `${owner.label}: shape ${shapeText(column.shape)} does not fit its ${column.data.length} elements`)
+  }
   const head = [`"name":${JSON.stringify(column.name)}`, `"datatype":"${column.dtype}"`, `"shape":${shapeText(column.shape)}`, ...parametersText(column.parameters)]
   return `{${head.join(',')},"data":[${flatText(column, owner)}]}`
 }

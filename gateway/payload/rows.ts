@@ -190,7 +190,9 @@ class Collector {
   column(name: string, rows: number): Column {
     const shape = [rows, ...this.#shape]
     const nulls = this.#nullRow >= 0
-    if (nulls && (this.#kind === 'string' || this.#kind === 'boolean')) throw this.#wrong(this.#nullRow, `expected a ${this.#kind} as in other rows, found null, which is a missing number`)
+    if (nulls && (this.#kind === 'string' || this.#kind === 'boolean')) {
+      throw this.#wrong(this.#nullRow, `expected a ${this.#kind} as in other rows, found null, which is a missing number`)
+    }
     if (this.#kind === 'string') return { name, dtype: 'BYTES', shape, data: this.#strings }
     if (this.#kind === 'boolean') return { name, dtype: 'BOOL', shape, data: Uint8Array.from(this.#numbers) }
     const wide = this.#wide

@@ -44,7 +44,7 @@ function compare(answer: Answer, one: Golden, name: string, version: string): vo
   expect(got.outputs.map((output: { name: string }) => output.name)).toEqual(one.response_outputs.map((output) => output.name))
   const spelled = [...textOf(answer).matchAll(/"data":\[([^\]]*)\]/g)].map((match) => match[1]!)
   one.response_outputs.forEach((expected, i) => {
-    const output = got.outputs[i]
+    const output = got.outputs[i]!
     expect(output.datatype).toBe(expected.datatype)
     expect(output.shape).toEqual(expected.shape)
     expect(output.data.length).toBe(expected.data.length)

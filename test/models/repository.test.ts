@@ -62,6 +62,7 @@ test.each([
   expect(found.reason).toContain(reason)
   expect(found.reason).not.toContain(root)
   expect(found.reason).not.toContain('onnxruntime_src')
+  expect(current.log.lines).toContainEqual({ level: 'warn', message: 'a model did not load', fields: { name, version: '1', error: expect.stringContaining(root) } })
   expect(current.control.issues).toContainEqual({ severity: 'warning', at: 'models', rule: 'model-load', message: `cannot serve this model: ${found.reason}`, help: 'The other models are served.' })
 })
 
@@ -70,7 +71,7 @@ test('the others serve, the latest is the highest that loaded', async () => {
   expect(current.models.find('cancer', '1').ready).toBe(true)
   const one = golden(join(fixtures, 'diabetes/2'))[0]!
   const answer = json(await ask(current.models.backend(reference('d', 'diabetes')), one.text))
-  expect(answer.outputs[0].data[0]).toBeCloseTo(one.response_outputs[0]!.data[0] as number, 2)
+  expect(answer.outputs[0]!.data[0]).toBeCloseTo(one.response_outputs[0]!.data[0] as number, 2)
 })
 
 test('a backend of a bad model answers 503 without a path', async () => {

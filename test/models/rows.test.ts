@@ -1,9 +1,9 @@
 /** Rows against real models: features by name, one input a column and one matrix of named columns. */
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Backend } from '../../gateway/exchange.ts'
+import type { Answer, Backend } from '../../gateway/exchange.ts'
 import { rows } from '../../gateway/payload/rows.ts'
-import { ask, configOf, fixtures, golden, json, onnx, type Stage, stage } from './setup.ts'
+import { ask, configOf, fixtures, golden, onnx, rowsOf, type Stage, stage, textOf } from './setup.ts'
 
 const measurements = Array.from({ length: 30 }, (_, i) => `m${i}`)
 const config = configOf(null, {
@@ -26,6 +26,19 @@ function backend(name: string): Backend {
   return current.models.backend(config.backends[name] as never)
 }
 
+interface Labelled {
+  readonly label: number
+  readonly probabilities: number[]
+}
+
+function parsed(answer: Answer): unknown {
+  return JSON.parse(textOf(answer))
+}
+
+function oneRow(answer: Answer): Labelled {
+  return parsed(answer) as Labelled
+}
+
 /** The golden tensors of a case as rows. */
 function asRows(name: string, names: readonly string[]): Record<string, unknown>[] {
   const one = golden(join(fixtures, name, '1')).find((candidate) => candidate.name === 'b4')!
@@ -42,10 +55,10 @@ function expected(name: string): { label: number[]; probabilities: number[] } {
 
 describe.each([['churn', []], ['cancer', measurements]] as const)('%s', (name, names) => {
   test('rows in, rows out, as the training library answers', async () => {
-    const answer = json(await ask(backend(name), JSON.stringify(asRows(name, names)), rows))
+    const answer = rowsOf<Labelled>(await ask(backend(name), JSON.stringify(asRows(name, names)), rows))
     const { label, probabilities } = expected(name)
     expect(answer).toHaveLength(4)
-    answer.forEach((row: { label: number; probabilities: number[] }, i: number) => {
+    answer.forEach((row, i) => {
       expect(Object.keys(row)).toEqual(['label', 'probabilities'])
       expect(row.label).toBe(label[i])
       row.probabilities.forEach((value, k) => expect(value).toBeCloseTo(probabilities[i * 2 + k]!, 5))
@@ -55,8 +68,8 @@ describe.each([['churn', []], ['cancer', measurements]] as const)('%s', (name, n
   test('one object in, one out; order of keys and unknown features do not matter', async () => {
     const row = asRows(name, names)[2]!
     const shuffled = Object.fromEntries([['user_id', 'u-1'], ...Object.entries(row).reverse(), ['extra', 5]])
-    const answer = json(await ask(backend(name), JSON.stringify(shuffled), rows))
-    expect(answer.label).toBe(expected(name).label[2])
+    const answer = await ask(backend(name), JSON.stringify(shuffled), rows)
+    expect(oneRow(answer).label).toBe(expected(name).label[2])
   })
 })
 
@@ -74,13 +87,13 @@ test('many missing features are counted', async () => {
 test('a matrix without column names takes its vector', async () => {
   const one = golden(join(fixtures, 'cancer/1')).find((candidate) => candidate.name === 'b4')!
   const features = (one.request.inputs[0]!.data as number[]).slice(0, 30)
-  expect(json(await ask(backend('bare'), JSON.stringify({ features }), rows)).label).toBe(expected('cancer').label[0])
+  expect(oneRow(await ask(backend('bare'), JSON.stringify({ features }), rows)).label).toBe(expected('cancer').label[0])
   await expect(ask(backend('bare'), JSON.stringify({ features: features.slice(1) }), rows)).rejects.toThrow('input "features": expected shape [-1,30], found [1,29]')
   await expect(ask(backend('bare'), '{"m0":1}', rows)).rejects.toThrow('missing feature "features"; found instead "m0"')
 })
 
 test('no rows in, no rows out', async () => {
-  expect(json(await ask(backend('cancer'), '[]', rows))).toEqual([])
+  expect(rowsOf(await ask(backend('cancer'), '[]', rows))).toEqual([])
 })
 
 test.each([
@@ -95,27 +108,27 @@ test.each([
 
 test('integers of a model are whole numbers in their range', async () => {
   const ids = async (text: string) => ask(backend('embedding'), text, rows)
-  expect(json(await ids('[{"ids":3},{"ids":-1}]'))).toHaveLength(2)
+  expect(rowsOf(await ids('[{"ids":3},{"ids":-1}]'))).toHaveLength(2)
   await expect(ids('{"ids":1.5}')).rejects.toThrow('"ids" in row 0: expected an integer -9223372036854775808 to 9223372036854775807, found 1.5')
   await expect(ids('[{"ids":1},{"ids":null}]')).rejects.toThrow('"ids" in row 1: expected an integer -9223372036854775808 to 9223372036854775807, found null')
   await expect(ids('{"ids":1e19}')).rejects.toThrow('found 10000000000000000000')
 })
 
 test('true is no number to a model of booleans, nor the other way', async () => {
-  expect(json(await ask(backend('flag'), '{"INPUT0":[true,false]}', rows))).toEqual({ OUTPUT0: [true, false] })
+  expect(parsed(await ask(backend('flag'), '{"INPUT0":[true,false]}', rows))).toEqual({ OUTPUT0: [true, false] })
   await expect(ask(backend('flag'), '{"INPUT0":[1,0]}', rows)).rejects.toThrow('"INPUT0" in row 0: expected true or false, found 1')
 })
 
 test('null is a missing number, which tree models take', async () => {
   const row = Object.fromEntries(Array.from({ length: 12 }, (_, i) => [`f${i}`, null]))
-  const answer = json(await ask(backend('fraud'), JSON.stringify([row, { ...row, f0: 1 }]), rows))
+  const answer = rowsOf<Labelled>(await ask(backend('fraud'), JSON.stringify([row, { ...row, f0: 1 }]), rows))
   expect(answer).toHaveLength(2)
-  expect(answer[0].probabilities[0] + answer[0].probabilities[1]).toBeCloseTo(1, 5)
+  expect(answer[0]!.probabilities[0]! + answer[0]!.probabilities[1]!).toBeCloseTo(1, 5)
 })
 
 test('an answer JSON cannot carry is an error that names it, and the model goes on', async () => {
   await expect(ask(backend('logx'), '{"x":0}', rows)).rejects.toMatchObject({ code: 'MODEL_FAILED', message: '"y": element 0 is -Infinity, which JSON cannot carry' })
-  expect(json(await ask(backend('logx'), '{"x":1}', rows))).toEqual({ y: 0 })
+  expect(parsed(await ask(backend('logx'), '{"x":1}', rows))).toEqual({ y: 0 })
 })
 
 test('an output that is no tensor is named', async () => {

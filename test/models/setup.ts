@@ -88,8 +88,24 @@ export function textOf(answer: Answer): string {
   return (answer.body as Buffer).toString()
 }
 
-export function json(answer: Answer): any {
-  return JSON.parse(textOf(answer))
+/** What an answer may hold, so far as the tests look: OIP, metadata, errors, or rows in `rowsOf`. */
+interface Body {
+  readonly id: string
+  readonly model_name: string
+  readonly model_version: string
+  readonly models: string[]
+  readonly outputs: { name: string; datatype: string; shape: number[]; data: number[] }[]
+  readonly error: string
+  readonly code: string
+  readonly request_id: string
+}
+
+export function json(answer: Answer): Body {
+  return JSON.parse(textOf(answer)) as Body
+}
+
+export function rowsOf<Row>(answer: Answer): Row[] {
+  return JSON.parse(textOf(answer)) as Row[]
 }
 
 export function temporary(): { path: string; remove: () => void } {
