@@ -30,6 +30,8 @@ WORKDIR /app
 COPY --from=dependencies /src/node_modules node_modules
 COPY --from=build /src/dist dist
 COPY package.json LICENSE ./
+# Plugins of users, wherever they are mounted, find the contract they import from `weir/plugin`.
+RUN mkdir /node_modules && ln -s /app /node_modules/weir
 COPY config/examples/container.yaml /etc/weir/weir.yaml
 COPY config/examples/models /etc/weir/models
 USER node

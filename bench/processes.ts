@@ -1,13 +1,14 @@
 /** Starts what is measured, each on its core, and reads from /proc what it used. Linux only, as is the whole bench. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { delimiter, join } from 'node:path'
-import { existsSync } from 'node:fs'
 
 /** The gateway runs alone on the first core; load and backend share the second. */
 export const GATEWAY_CORE = 0
 export const LOAD_CORE = 1
+/** Where nothing else runs beside the gateway: as its users start it. */
+export const BOTH_CORES = '0,1'
 
 export interface Running {
   readonly pid: number
@@ -50,7 +51,7 @@ function sum(root: number, read: (fields: string[]) => number): number {
 
 const number = (text: string | undefined) => Number(text ?? 0)
 
-export function start(core: number, file: string, args: readonly string[], options: { env?: Record<string, string>; cwd?: string; nice?: number } = {}): Running {
+export function start(core: number | string, file: string, args: readonly string[], options: { env?: Record<string, string>; cwd?: string; nice?: number } = {}): Running {
   const niced = options.nice === undefined ? [file] : ['nice', '-n', String(options.nice), file]
   const child = spawn('taskset', ['-c', String(core), ...niced, ...args], { stdio: ['ignore', 'ignore', 'pipe'], cwd: options.cwd, env: { ...process.env, ...options.env } })
   let complaint = ''

@@ -67,7 +67,7 @@ A proxy with ${threads} data threads under full load for ${seconds} s: at most $
 function start({ package_ms, source_ms }: NonNullable<Results['start']>): string {
   return `## Start
 
-From starting the process to the first 200 of \`/ready\`, on one core, two data threads, no models, median of ${package_ms.length}: ${whole(median(package_ms))} ms from the built package, ${whole(median(source_ms))} ms from the .ts files.`
+From starting the process to the first 200 of \`/ready\`, two data threads, no models, median of ${package_ms.length}: ${whole(median(package_ms))} ms from the built package, ${whole(median(source_ms))} ms from the .ts files.`
 }
 
 export function report(results: Results): string {

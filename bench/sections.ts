@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { openLoop, perCpuSecond, wrk, wrkScript } from './load.ts'
 import { fastapi, type Peer, REFERENCE, type Setting, startBackend } from './peers.ts'
-import { freePort, GATEWAY_CORE, ready, type Running } from './processes.ts'
+import { BOTH_CORES, freePort, GATEWAY_CORE, ready, type Running } from './processes.ts'
 import type { Results, Throughput } from './results.ts'
 import { BUILT, SOURCE, startInside, startProxy } from './weir.ts'
 
@@ -67,6 +67,8 @@ export async function proxySection(plan: Plan, chosen: readonly Peer[], withWeir
     const own = await setting()
     add(peer.name, peer.version()!, own, await startPeer(peer, own))
   }
+  // Compilers of hot code have their say before anything counts.
+  for (const { url } of subjects) await wrk(script, url, plan.seconds)
   const all: Throughput = { name: REFERENCE.name, version: REFERENCE.version()!, runs: [], nginx: [] }
   for (let round = 0; round < plan.rounds; round++) {
     let before = await reference()
@@ -96,6 +98,7 @@ export async function insideSection(plan: Plan, say: Say): Promise<NonNullable<R
   const theirs = await setting()
   const python = version === null ? null : await startPeer(fastapi, theirs)
   const results: NonNullable<Results['inside']> = { seconds: plan.seconds, weir: [], bare_run_us: [], ...(version === null ? {} : { fastapi: { version, runs: [] } }) }
+  await wrk(script, url(own, INSIDE), plan.seconds)
   for (let round = 0; round < plan.rounds; round++) {
     results.weir.push(await perCpuSecond(script, url(own, INSIDE), weir, plan.seconds))
     results.bare_run_us.push(bareRun())
@@ -115,12 +118,13 @@ function bareRun(): number {
 
 /** Direct, through nginx and through weir, one after another, `latency_pairs` times. */
 export async function latencySection(plan: Plan, say: Say): Promise<NonNullable<Results['latency']>> {
-  const { setting, stop } = await bed()
+  const { script, setting, stop } = await bed()
   const [at, own] = [await setting(), await setting()]
   const nginx = await startPeer(REFERENCE, at)
   const weir = (await startProxy(own)).running
   const results: NonNullable<Results['latency']> = { per_second: RATE_PER_SECOND, seconds: plan.latency_seconds, direct: [], nginx: [], weir: [] }
   const measure = (port: number) => openLoop(`http://127.0.0.1:${port}${PROXIED}`, RATE_PER_SECOND, plan.latency_seconds)
+  for (const port of [at.port, own.port]) await wrk(script, `http://127.0.0.1:${port}${PROXIED}`, Math.min(5, plan.latency_seconds))
   for (let pair = 0; pair < plan.latency_pairs; pair++) {
     results.direct.push(await measure(at.upstream))
     results.nginx.push(await measure(at.port))
@@ -160,7 +164,7 @@ export async function startSection(plan: Plan, say: Say): Promise<NonNullable<Re
   const times = { package_ms: [] as number[], source_ms: [] as number[] }
   for (let i = 0; i < plan.starts; i++) {
     for (const [main, into] of [[BUILT, times.package_ms], [SOURCE, times.source_ms]] as const) {
-      const { running, ready_ms } = await startProxy(await setting(), { main, threads: 2 })
+      const { running, ready_ms } = await startProxy(await setting(), { main, threads: 2, cores: BOTH_CORES })
       into.push(Math.round(ready_ms))
       await running.stop()
     }

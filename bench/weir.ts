@@ -17,6 +17,7 @@ export function build(): void {
 export interface Options {
   readonly main?: string
   readonly threads?: number
+  readonly cores?: number | string
 }
 
 /** A route without plugins to the backend. */
@@ -42,13 +43,13 @@ routes:
 `
 }
 
-async function launch(setting: Setting, name: string, text: (admin: number) => string, main = BUILT): Promise<{ running: Running; ready_ms: number }> {
+async function launch(setting: Setting, name: string, text: (admin: number) => string, { main = BUILT, cores = GATEWAY_CORE }: Options = {}): Promise<{ running: Running; ready_ms: number }> {
   const admin = await freePort()
   const file = join(setting.folder, `${name}.yaml`)
   writeFileSync(file, text(admin))
-  const running = start(GATEWAY_CORE, process.execPath, [main, 'run', file])
+  const running = start(cores, process.execPath, [main, 'run', file])
   return { running, ready_ms: await ready(`http://127.0.0.1:${admin}/ready`) }
 }
 
-export const startProxy = (setting: Setting, { main = BUILT, threads = 1 }: Options = {}) => launch(setting, 'weir', (admin) => proxyConfig(setting, admin, threads), main)
+export const startProxy = (setting: Setting, options: Options = {}) => launch(setting, 'weir', (admin) => proxyConfig(setting, admin, options.threads ?? 1), options)
 export const startInside = (setting: Setting) => launch(setting, 'weir-inside', (admin) => insideConfig(setting, admin))

@@ -87,7 +87,7 @@ describe('every example', () => {
     const lines = readFileSync(join(root, 'config', name), 'utf8').split('\n')
     expect(lines[0]).toMatch(/^# yaml-language-server: \$schema=(\.\.?)\/weir\.schema\.json$/)
     expect(lines[2]).toMatch(/^# \S.{20,}/)
-    expect(lines.some((line) => /^#   \$ curl /.test(line))).toBe(true)
+    expect(lines.some((line) => line.startsWith('#   $ curl '))).toBe(true)
   })
 })
 
@@ -215,6 +215,13 @@ describeWith('curl', 'run with its own commands', () => {
     expect(headers).toMatch(/^cache-control: no-store\r?$/m)
     expect(headers).toMatch(/^x-model-server: tf\r?$/m)
     expect(headers).not.toMatch(/^server:/m)
+  })
+
+  test('user_plugin.yaml: a tenant passes with its name, a stranger does not', async () => {
+    const one = await started('examples/user_plugin.yaml')
+    await serve(one.port(8501), echo('one'))
+    expect(await curl(one, 0)).toMatchObject({ status: 200, json: { headers: { 'x-tenant': 'acme' } } })
+    expect(await curl(one, 1)).toMatchObject({ status: 403 })
   })
 
   test('unix_socket.yaml', async () => {

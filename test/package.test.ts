@@ -2,7 +2,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { root } from './helpers/imports.ts'
@@ -14,10 +14,10 @@ const MINUTES = 60_000
 let folder: string
 let weir: string
 
-/** npm as people have it: without the variables a surrounding `npm test` sets. */
+/** npm as people have it: without the variables a surrounding `npm test` sets, and with a Node that the package supports. */
 function cleanEnv(): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(([name]) => !/^npm_(config|package|lifecycle|command|execpath|node)/i.test(name) && name !== 'INIT_CWD')
-  return Object.fromEntries(kept)
+  return { ...Object.fromEntries(kept), PATH: `${dirname(process.execPath)}${delimiter}${process.env['PATH'] ?? ''}` }
 }
 
 const npm = (cwd: string, ...args: string[]) => run('npm', args, { cwd, env: cleanEnv(), maxBuffer: 1 << 24 })
