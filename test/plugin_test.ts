@@ -9,7 +9,7 @@
  */
 import type { PluginConfig, RouteConfig } from '../config/config.ts'
 import { decode, fill } from '../config/decode.ts'
-import type { JsonSchema } from '../config/validate.ts'
+import type { JsonSchema } from '../config/shape.ts'
 import { Answer, type Backend, type Body, Exchange, type Flow, type Format, Leg, problem, reply, type Send, type Sink } from '../gateway/exchange.ts'
 import { WeirError } from '../gateway/errors.ts'
 import { compileCondition } from '../gateway/expression/condition.ts'

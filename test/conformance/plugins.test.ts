@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { Check } from 'typebox/schema'
 import { describe, expect, test } from 'vitest'
-import type { JsonSchema } from '../../config/validate.ts'
+import type { JsonSchema } from '../../config/shape.ts'
 import { reply, type Send } from '../../gateway/exchange.ts'
 import { NESTING, type Plugin } from '../../gateway/plugin.ts'
 import tenant_tag from '../../config/examples/plugins/tenant_tag.ts'
