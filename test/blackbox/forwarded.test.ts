@@ -1,4 +1,5 @@
 /** Who is told what about the caller: X-Forwarded-*, Forwarded (RFC 7239), Via, request ids. */
+import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { answer, type Head, type ReceivedAnswer, request } from './message.ts'
@@ -21,7 +22,7 @@ routes:
 
 beforeAll(async () => {
   upstream = await Upstream.listen()
-  socket = path.join('/tmp', `weir-${process.pid}-forwarded.sock`)
+  socket = path.join(tmpdir(), `weir-${process.pid}-forwarded.sock`)
   strict = await startWeir(config())
   trusting = await startWeir(`forwarded: { trusted: ["127.0.0.0/8", "::1/128"], write: both }\n${config()}`, { listen: (port) => `["127.0.0.1:${port}", "[::1]:${port}", "unix:${socket}"]` })
 })
