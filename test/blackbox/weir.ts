@@ -68,6 +68,7 @@ export class Weir {
       await pause(20)
     }
     this.process.kill('SIGKILL')
+    await rm(this.folder, { recursive: true, force: true })
     throw new Error(`weir did not become ready (exit code ${this.process.exitCode}):\n${this.stderr}${this.stdout}`)
   }
 
