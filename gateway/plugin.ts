@@ -53,7 +53,7 @@ export interface Hooks {
   readonly picksBackend?: true
   /** A `send` that may send a body twice: bodies up to this many bytes are made whole first (longer ones stream and cannot be sent again). */
   readonly replayBytes?: number
-  /** Status and headers known; reverse order. An error that weir answers for a backend is no answer: only `done` sees it. */
+  /** Status and headers known; reverse order. An error that weir answers for a backend passes here too (`x.answer.code` says which). */
   response?(x: Exchange): Verdict
   /** Presence ⇒ the answer is buffered up to `max_body_bytes` (502 beyond); reverse order. */
   responseBody?(x: Exchange): Verdict

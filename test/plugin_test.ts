@@ -72,10 +72,8 @@ export class Bench {
     const x = this.exchange(init)
     try {
       x.answer = (await runRequest(this.route, x)) ?? (await runRequestBody(this.route, x)) ?? (await this.#send(x))
-      // An error that weir answers for a backend is nobody's answer: `response` hooks do not see it, `done` hooks do.
-      const seen = x.answer.code === null || x.turned >= 0
-      if (seen) await this.#respond(x)
-      const body = await collect(x.answer.body, seen ? tapChunks(this.route, x) : null)
+      await this.#respond(x)
+      const body = await collect(x.answer.body, tapChunks(this.route, x))
       return { x, answer: x.answer, body: body.toString() }
     } finally {
       runDone(this.route, x)

@@ -199,6 +199,18 @@ class Passage implements IncomingWatcher {
 
   /** The hooks and the backend: from the exchange to its answer, everything of it seen by those who asked. */
   async #answer(route: CompiledRoute, x: Exchange): Promise<Answer> {
+    try {
+      x.answer = await this.#turn(route, x)
+    } catch (error) {
+      // An error that weir answers is an answer too: plugins on the way back see it, as those of Envoy see local replies.
+      x.answer = this.#rescued(error)
+    }
+    x.phase = 'response'
+    return this.#response(route, x)
+  }
+
+  /** The way there: to the answer of a plugin, or of a backend. */
+  async #turn(route: CompiledRoute, x: Exchange): Promise<Answer> {
     let verdict = runRequest(route, x)
     if (verdict instanceof Promise) verdict = await verdict
     if (verdict === null && route.requestBody !== null) {
@@ -206,14 +218,18 @@ class Passage implements IncomingWatcher {
       verdict = runRequestBody(route, x)
       if (verdict instanceof Promise) verdict = await verdict
     }
-    if (verdict === null) {
-      if (route.replayBytes > 0 && x.body !== null && !Buffer.isBuffer(x.body) && x.body.length <= route.replayBytes) await this.#makeReplayable(route, x)
-      x.phase = 'backend'
-      verdict = await route.send(x, x.leg)
-    }
-    x.answer = verdict
-    x.phase = 'response'
-    return this.#response(route, x)
+    if (verdict !== null) return verdict
+    if (route.replayBytes > 0 && x.body !== null && !Buffer.isBuffer(x.body) && x.body.length <= route.replayBytes) await this.#makeReplayable(route, x)
+    x.phase = 'backend'
+    return route.send(x, x.leg)
+  }
+
+  /** @throws when nobody waits for the answer, or the request itself broke off */
+  #rescued(error: unknown): Answer {
+    const cause = asWeirError(error)
+    if (this.#broken !== null) throw this.#broken
+    this.#x!.error ??= cause
+    return rescue(cause, this.#requestId, this.#forwarder.log)
   }
 
   /** A body that may have to be sent again is made whole, if it is short enough. */

@@ -117,12 +117,12 @@ describe('done', () => {
     expect(seen.filter((what) => what === 'a done')).toHaveLength(1)
   })
 
-  test('when the backend fails; `response` hooks see answers alone', async () => {
+  test('when the backend fails; `response` hooks see the answer weir gives for it', async () => {
     const seen: string[] = []
     const b = await bench([witness('a', seen)], { backends: { main: () => Promise.reject(new WeirError('RESET')) } })
     const { answer } = await b.run()
     expect(answer.status).toBe(502)
-    expect(seen).toEqual(['a request', 'a done'])
+    expect(seen).toEqual(['a request', 'a response', 'a done'])
   })
 
   test('a throw or a rejection is counted and stops nobody', async () => {
