@@ -36,7 +36,7 @@ interface Schema {
 }
 
 /** Sections of the file whose every key bounds something, and single keys that do. */
-const BOUNDS = ['limits.*', 'timeouts.*', 'drain.*', 'routes[].max_body_bytes', 'backends.NAME.connect', 'backends.NAME.response_headers', 'backends.NAME.idle', 'backends.NAME.connections', 'backends.NAME.keep_alive'] as const
+const BOUNDS = ['limits.*', 'timeouts.*', 'drain.*', 'routes[].max_body_bytes', 'backends.NAME.connect', 'backends.NAME.response_headers', 'backends.NAME.idle', 'backends.NAME.connections', 'backends.NAME.keep_alive', 'backends.NAME.lifetime'] as const
 
 /** What the schema says at a path; of alternatives the first that has the key. */
 function at(schema: Schema, path: readonly string[]): Schema {

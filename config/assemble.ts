@@ -53,6 +53,7 @@ interface WrittenHttp {
   readonly idle: number
   readonly connections: number
   readonly keep_alive: number
+  readonly lifetime: number
   readonly host?: HttpBackendConfig['host']
   readonly headers?: Readonly<Record<string, string>>
   readonly tls?: Partial<Omit<UpstreamTls, 'verify'>> & { readonly verify: boolean }
@@ -102,7 +103,7 @@ function http(scene: Scene, name: string, written: WrittenHttp, path: string): H
     kind: 'http', name, endpoints, headers,
     balance: written.balance ?? 'least_request',
     connect_ms: written.connect, response_headers_ms: written.response_headers, idle_ms: written.idle,
-    connections: written.connections, keep_alive_ms: written.keep_alive,
+    connections: written.connections, keep_alive_ms: written.keep_alive, lifetime_ms: written.lifetime,
     // A certificate and a virtual host go by the name in the url; a plain-http model server sees the caller's Host, as behind any reverse proxy.
     host: written.host ?? (secure ? 'backend' : 'keep'),
     tls: upstreamTls(scene, written.tls, join(path, 'tls')),

@@ -83,6 +83,8 @@ export interface HttpBackendConfig {
   readonly connections: number
   /** How long an unused connection is kept, milliseconds. */
   readonly keep_alive_ms: number
+  /** A connection older than this carries no further request, milliseconds. */
+  readonly lifetime_ms: number
   /** `keep` the caller's Host, use the `backend`'s authority, or a fixed `name`. */
   readonly host: 'keep' | 'backend' | { readonly name: string }
   /** Fields set on every request to this backend, flat. */

@@ -93,6 +93,7 @@ const HttpCommon: Properties = {
   idle: optional(Duration({ description: 'Longest time without a byte in the middle of an answer.', default: '60s' })),
   connections: optional(Type.Integer({ minimum: 1, maximum: 65535, description: 'Most connections to one endpoint, per data thread.', default: 1024 })),
   keep_alive: optional(Duration({ description: 'How long an unused connection is kept; keep it below the idle timeout of the backend.', default: '4s' })),
+  lifetime: optional(Duration({ description: 'A connection older than this carries no further request, so that a changed DNS name is noticed under load too.', default: '5m' })),
   host: optional(
     Type.Union(
       [OneOf(['keep', 'backend'], '`keep` the Host of the caller, or use the host of the url.'), Strict({ name: Text('The fixed name.', { pattern: '^[A-Za-z0-9._:\\[\\]-]+$', expected: 'a host name' }) }, 'A fixed Host.')],

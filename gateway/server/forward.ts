@@ -1,7 +1,7 @@
 /** The way of one exchange through the gateway, from the caller's head to the last byte of the answer. */
 import type { Clock } from '../clock.ts'
-import { WeirError } from '../errors.ts'
-import { type Answer, type Caller, Exchange, Leg } from '../exchange.ts'
+import { codes, WeirError } from '../errors.ts'
+import { Answer, type Caller, Exchange, Leg } from '../exchange.ts'
 import type { Candidate, Generation } from '../generation.ts'
 import * as headers from '../headers.ts'
 import { holdFlow } from '../hold.ts'
@@ -17,7 +17,7 @@ import type { Inbound } from '../wire/inbound.ts'
 import type { Incoming, IncomingWatcher } from '../wire/incoming.ts'
 import { headerLines, phraseOf } from '../wire/write.ts'
 import { gather, tapped } from './buffer.ts'
-import { type Forwarding, forwarding } from './forwarded.ts'
+import { type Forwarding, forwarding, isLastHop } from './forwarded.ts'
 import { answerLines, dropOwnFields, Lane } from './lane.ts'
 import { asWeirError, rescue } from './rescue.ts'
 import { upgradeOf } from './upgrade.ts'
@@ -127,6 +127,7 @@ class Passage implements IncomingWatcher {
   async #pass(): Promise<void> {
     try {
       this.#check()
+      if (isLastHop(this.#request.head.method, this.#request.head.headers)) return this.#respond(new Answer(204, [], null))
       const found = this.#find(0)
       const candidate = found.when === null ? found : await this.#judge(found)
       const x = this.#x ?? this.#exchange(candidate)
@@ -150,7 +151,7 @@ class Passage implements IncomingWatcher {
     const { limits } = this.#generation.config
     if (this.#forwarder.inFlight > limits.in_flight) throw overloaded()
     this.#caller = this.#forwarder.forwarding.apply(this.#request)
-    if (head.requestId !== this.#requestId) headers.set(head.headers, 'x-request-id', this.#requestId)
+    if (head.requestIds !== 1 || head.requestId !== this.#requestId) headers.set(head.headers, 'x-request-id', this.#requestId)
   }
 
   #find(from: number): Candidate<CompiledRoute> {
@@ -336,7 +337,7 @@ class Passage implements IncomingWatcher {
       target: request.head.target,
       protocol: request.head.minor === 0 ? 'HTTP/1.0' : 'HTTP/1.1',
       host: request.head.host,
-      status: this.#status,
+      status: this.#left && this.#status === 0 ? CALLER_LEFT_STATUS : this.#status,
       code,
       flags: x?.flags ?? null,
       phase: x?.phase ?? 'request',
@@ -356,6 +357,9 @@ class Passage implements IncomingWatcher {
     }
   }
 }
+
+/** What the log says where nobody was there to get a status (nginx's and Caddy's 499). */
+const CALLER_LEFT_STATUS = codes.CALLER_LEFT.status
 
 class NotAllowed extends WeirError {
   readonly allow: string

@@ -6,7 +6,7 @@ import { BlockList, isIPv6 } from 'node:net'
 import type { ForwardedConfig } from '../../config/config.ts'
 import { WeirError } from '../errors.ts'
 import type { Caller } from '../exchange.ts'
-import { all } from '../headers.ts'
+import { all, get, set } from '../headers.ts'
 import { Kind, kindOf } from '../wire/fields.ts'
 import type { Incoming } from '../wire/incoming.ts'
 
@@ -65,6 +65,19 @@ function passes(via: string, name: string): number {
   let count = 0
   for (const hop of via.split(',')) if (hop.trim().split(' ')[1] === name) count++
   return count
+}
+
+/**
+ * Max-Forwards of OPTIONS (RFC 9110 §7.6.2): counted down on the way.
+ * @returns true when weir is the last hop and answers itself
+ */
+export function isLastHop(method: string, headers: string[]): boolean {
+  if (method !== 'OPTIONS') return false
+  const value = get(headers, 'max-forwards')
+  if (value === undefined || !/^\d{1,9}$/.test(value)) return false
+  if (Number(value) === 0) return true
+  set(headers, 'max-forwards', String(Number(value) - 1))
+  return false
 }
 
 function dropForwarded(headers: string[]): void {

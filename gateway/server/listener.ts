@@ -39,6 +39,8 @@ export class Listener {
   readonly #shared: InboundShared
   readonly #server: net.Server
   readonly #connections = new Set<Inbound>()
+  /** TCP connections before the end of their TLS handshake, by the name of the peer. */
+  readonly #handshakes = new Map<string, net.Socket>()
   #certificates: Timer | null = null
 
   constructor(config: ListenConfig, options: ListenerOptions, serve: Serve) {
@@ -83,9 +85,29 @@ export class Listener {
       this.#connections.add(new Inbound(socket, this.#shared, secure !== null))
     }
     if (secure === null) return net.createServer(options, accept)
-    const server = tls.createServer({ ...options, ...serverContext(secure), ALPNProtocols: ['http/1.1'], handshakeTimeout: this.#options.timeouts.request_headers_ms }, accept)
-    server.on('tlsClientError', (error) => this.#options.log.debug('TLS handshake failed', { error: error.message }))
+    const server = tls.createServer({ ...options, ...serverContext(secure), ALPNProtocols: ['http/1.1'], handshakeTimeout: this.#options.timeouts.request_headers_ms })
+    server.on('connection', (socket: net.Socket) => this.#shakeHands(socket))
+    server.on('secureConnection', (socket) => {
+      this.#handshakes.delete(nameOf(socket))
+      accept(socket)
+    })
+    server.on('tlsClientError', (error, socket) => {
+      this.#options.log.debug('TLS handshake failed', { error: error.message })
+      socket.destroy()
+    })
     return server
+  }
+
+  /** A connection whose handshake is not over is no connection of a caller yet; a stop need not wait for it. */
+  #shakeHands(socket: net.Socket): void {
+    if (this.#handshakes.size >= this.#options.limits.connections) {
+      this.#options.metrics.weir_connections_refused_total().add()
+      socket.destroy()
+      return
+    }
+    const name = nameOf(socket)
+    this.#handshakes.set(name, socket)
+    socket.once('close', () => this.#handshakes.delete(name))
   }
 
   /** @returns the address, with the port that was given for port 0. @throws the system's error (EADDRINUSE, EACCES) */
@@ -140,6 +162,7 @@ export class Listener {
     this.#certificates?.cancel()
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     for (const connection of [...this.#connections]) if (connection.idle) connection.close()
+    for (const socket of this.#handshakes.values()) socket.destroy()
     return closed
   }
 
@@ -156,6 +179,10 @@ function serverContext(secure: ServerTls): tls.SecureContextOptions & tls.TlsOpt
     minVersion: 'TLSv1.2',
     ...(secure.client_ca === null ? {} : { ca: readFileSync(secure.client_ca), requestCert: true, rejectUnauthorized: true }),
   }
+}
+
+function nameOf(socket: net.Socket): string {
+  return `${socket.remoteAddress} ${socket.remotePort}`
 }
 
 /** Size and times of all files, or null while one is missing. */

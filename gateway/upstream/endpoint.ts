@@ -25,6 +25,7 @@ export class Endpoint {
       deadlines,
       connections: backend.connections,
       keepAliveMs: backend.keep_alive_ms,
+      lifetimeMs: backend.lifetime_ms,
       counted,
     })
   }

@@ -50,6 +50,8 @@ export class Attempt implements LegWatcher, BodyTaker, FlowSource, Sink {
   #flow: BodyFlow | null = null
   #firstByte = false
   #answerBegun = false
+  /** The caller is behind: the backend is not asked for more, and not timed. */
+  #paused = false
 
   /** @param head the request head as it goes out, framing and empty line included */
   constructor(exchange: Exchange, leg: Leg, connection: Outbound, head: string, chunked: boolean, timeouts: AttemptTimeouts, owner: AttemptOwner) {
@@ -87,10 +89,15 @@ export class Attempt implements LegWatcher, BodyTaker, FlowSource, Sink {
       this.#sent()
       return
     }
-    this.#connection.socket.write(this.#head, 'latin1')
+    const taken = this.#connection.socket.write(this.#head, 'latin1')
     this.#upload = body
-    this.#wait(this.#timeouts.idle_ms)
+    this.#timeUpload(taken)
     body.start(this)
+  }
+
+  /** While the backend takes what it is sent, the caller is the one to wait for, and its connection times that. */
+  #timeUpload(taken: boolean): void {
+    if (this.#phase === WAITING) this.#wait(taken ? 0 : this.#timeouts.idle_ms)
   }
 
   #sent(): void {
@@ -106,8 +113,9 @@ export class Attempt implements LegWatcher, BodyTaker, FlowSource, Sink {
   // ---- Sink of the upload
 
   data(chunk: Buffer): boolean {
-    if (this.#phase === WAITING) this.#wait(this.#timeouts.idle_ms)
-    return writePiece(this.#connection.socket, chunk, this.#uploadChunked)
+    const taken = writePiece(this.#connection.socket, chunk, this.#uploadChunked)
+    this.#timeUpload(taken)
+    return taken
   }
 
   end(): void {
@@ -121,7 +129,9 @@ export class Attempt implements LegWatcher, BodyTaker, FlowSource, Sink {
   }
 
   drained(): void {
-    this.#upload?.resume()
+    if (this.#upload === null) return
+    this.#timeUpload(true)
+    this.#upload.resume()
   }
 
   // ---------------------------------------------------------------- the answer
@@ -150,9 +160,11 @@ export class Attempt implements LegWatcher, BodyTaker, FlowSource, Sink {
   }
 
   bodyData(chunk: Buffer): void {
+    // Whoever took the answer may have given it up in the middle of what was received.
+    if (this.#flow === null) return
     this.#firstByte = true
-    this.#wait(this.#timeouts.idle_ms)
-    this.#flow!.push(chunk)
+    if (!this.#paused) this.#wait(this.#timeouts.idle_ms)
+    this.#flow.push(chunk)
   }
 
   /** The answer is whole. The connection is already free or gone. */
@@ -166,9 +178,10 @@ export class Attempt implements LegWatcher, BodyTaker, FlowSource, Sink {
     const connection = this.#connection
     const raw = new RawEnd(connection.socket, connection.deadlines, this.#timeouts.idle_ms, () => connection.destroy())
     joined(raw)
+    if (first !== null) raw.received(first)
     const answer = answerOf(head, null)
-    answer.tunnel = tunnelOf(raw, first)
     this.#close(null)
+    answer.tunnel = new Switched(raw, first, this.leg)
     this.#owner.attemptAnswered(this, answer)
   }
 
@@ -178,12 +191,15 @@ export class Attempt implements LegWatcher, BodyTaker, FlowSource, Sink {
 
   flowPaused(): void {
     // The caller is slow; that is not the backend's fault.
+    this.#paused = true
     this.#wait(0)
     this.#connection.socket.pause()
   }
 
   flowResumed(): void {
-    this.#wait(this.#timeouts.idle_ms)
+    this.#paused = false
+    // Behind its last byte the connection is somebody else's, and so is its deadline.
+    if (this.#phase !== OVER) this.#wait(this.#timeouts.idle_ms)
     this.#connection.socket.resume()
   }
 
@@ -256,15 +272,31 @@ function answerOf(head: AnswerHead, body: Buffer | Flow | null): Answer {
   return answer
 }
 
-function tunnelOf(raw: RawEnd, first: Buffer | null): Tunnel {
-  return {
-    first,
-    join(other) {
-      const end = other as RawEnd
-      raw.join(end)
-      if (first !== null) end.write(first)
-    },
-    cancel: () => raw.destroy(),
+/** The backend's end of a tunnel; until the caller's end is joined, the leg can still be cancelled. */
+class Switched implements Tunnel, LegWatcher {
+  readonly first: Buffer | null
+  readonly #raw: RawEnd
+  readonly #leg: Leg
+
+  constructor(raw: RawEnd, first: Buffer | null, leg: Leg) {
+    this.#raw = raw
+    this.first = first
+    this.#leg = leg
+    leg.watch(this)
+  }
+
+  join(other: unknown): void {
+    this.#leg.unwatch(this)
+    this.#raw.join(other as RawEnd)
+  }
+
+  cancel(): void {
+    this.#leg.unwatch(this)
+    this.#raw.destroy()
+  }
+
+  legCancelled(): void {
+    this.#raw.destroy()
   }
 }
 

@@ -23,6 +23,11 @@ export class Deadlines {
     this.#clock = clock
   }
 
+  /** Connections and tunnels that are known; 0 when all are gone. */
+  get size(): number {
+    return this.#waiting.size
+  }
+
   now(): number {
     return this.#clock.now()
   }
@@ -60,6 +65,17 @@ export class Deadlines {
     const now = this.#clock.now()
     this.#wake = Number.POSITIVE_INFINITY
     this.#timer = null
+    // Should one of them throw, the others are looked at again at once.
+    let next = now
+    try {
+      next = this.#fire(now)
+    } finally {
+      if (next < this.#wake) this.#arm(next)
+    }
+  }
+
+  /** @returns the earliest deadline that is left */
+  #fire(now: number): number {
     let next = Number.POSITIVE_INFINITY
     for (const waiting of this.#waiting) {
       if (waiting.deadline === 0) continue
@@ -69,6 +85,6 @@ export class Deadlines {
       }
       if (waiting.deadline !== 0 && waiting.deadline < next) next = waiting.deadline
     }
-    if (next < this.#wake) this.#arm(next)
+    return next
   }
 }

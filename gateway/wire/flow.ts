@@ -82,8 +82,12 @@ export class BodyFlow implements Flow {
     this.#regulate()
   }
 
-  /** The body is whole. */
+  /** The body is whole. Its connection lives on: a source that was asked to pause goes on reading, whoever is still behind. */
   finish(trailers: string[] | null): void {
+    if (this.#sourcePaused && !this.#cancelled) {
+      this.#sourcePaused = false
+      this.#source.flowResumed()
+    }
     this.#ended({ trailers, error: null })
   }
 
@@ -125,5 +129,53 @@ export class BodyFlow implements Flow {
     this.#sourcePaused = pause
     if (pause) this.#source.flowPaused()
     else this.#source.flowResumed()
+  }
+}
+
+const SLICE_BYTES = 65_536
+
+/** A whole body given in slices, so that a slow reader takes it as it can and is seen to take it. */
+export class BufferFlow implements Flow {
+  readonly length: number
+  readonly #whole: Buffer
+  #sink: Sink | null = null
+  #at = 0
+  #held = false
+
+  constructor(whole: Buffer) {
+    this.length = whole.length
+    this.#whole = whole
+  }
+
+  start(sink: Sink): void {
+    this.#sink = sink
+    this.#deliver()
+  }
+
+  pause(): void {
+    this.#held = true
+  }
+
+  resume(): void {
+    if (!this.#held) return
+    this.#held = false
+    this.#deliver()
+  }
+
+  cancel(): void {
+    this.#sink = null
+  }
+
+  #deliver(): void {
+    while (this.#sink !== null && !this.#held) {
+      const sink = this.#sink
+      if (this.#at === this.length) {
+        this.#sink = null
+        return sink.end(null)
+      }
+      const slice = this.#whole.subarray(this.#at, this.#at + SLICE_BYTES)
+      this.#at += slice.length
+      this.#held = !sink.data(slice)
+    }
   }
 }

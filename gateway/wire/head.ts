@@ -51,7 +51,9 @@ export class RequestHead extends MessageHead {
   trailers = false
   /** `headers` holds X-Forwarded-* or the like. */
   forwarded = false
+  /** The first `X-Request-Id`; it counts only when there is one. */
   requestId = ''
+  requestIds = 0
   via = ''
 }
 
@@ -305,8 +307,9 @@ function readKnown(head: MessageHead, reading: Reading, kind: number, name: stri
 
 function noteRequestField(head: RequestHead, kind: number, value: string): void {
   if (kind === Kind.forwarded) head.forwarded = true
-  else if (kind === Kind.request_id) head.requestId = value
-  else head.via = head.via === '' ? value : `${head.via},${value}`
+  else if (kind === Kind.request_id) {
+    if (head.requestIds++ === 0) head.requestId = value
+  } else head.via = head.via === '' ? value : `${head.via},${value}`
 }
 
 function badCoding(value: string): WeirError {
@@ -421,17 +424,17 @@ function rewriteTarget(head: RequestHead, reading: Reading): void {
   head.target = rest.startsWith('/') ? rest : `/${rest}`
 }
 
-/** `/.`, `/..` as a whole segment of the path, dots plain or percent-encoded. */
+/**
+ * `.` or `..` as a whole segment of the path. Dots may be percent-encoded, and an encoded slash or backslash counts as a separator: a backend
+ * that decodes before it resolves must not be led out of the prefix that was matched.
+ */
 function hasDotSegment(target: string): boolean {
-  // Nearly every target has no dot behind a slash; look closer only if it has.
-  if (!target.includes('/.') && !target.includes('/%2')) return false
+  // Nearly every target has neither a dot behind a slash nor anything encoded; look closer only if it has.
+  if (!target.includes('/.') && !target.includes('%')) return false
   const query = target.indexOf('?')
-  const path = query < 0 ? target : target.slice(0, query)
-  return path.split('/').some((segment) => {
-    if (segment.length === 0 || segment.length > 6) return false
-    const plain = segment.toLowerCase().replaceAll('%2e', '.')
-    return plain === '.' || plain === '..'
-  })
+  const path = (query < 0 ? target : target.slice(0, query)).toLowerCase()
+  const plain = path.replaceAll('%2e', '.').replaceAll('%2f', '/').replaceAll('%5c', '/')
+  return plain.split('/').some((segment) => segment === '.' || segment === '..')
 }
 
 function finishConnection(head: MessageHead, reading: Reading): void {

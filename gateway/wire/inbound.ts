@@ -71,7 +71,12 @@ export class Inbound implements Waiting {
   }
 
   get idle(): boolean {
-    return this.#state === State.head && this.#rest === null
+    return this.#state === State.head && !this.#begun
+  }
+
+  /** Something of the next request is there: more than the empty line that some callers send behind a body. */
+  get #begun(): boolean {
+    return this.#rest !== null && !isEmptyLine(this.#rest)
   }
 
   get draining(): boolean {
@@ -116,10 +121,11 @@ export class Inbound implements Waiting {
   }
 
   #keepPartialHead(bytes: Buffer, at: number): void {
-    // The time for a head runs from its first byte (of a fresh connection: from the start), and no byte prolongs it.
-    if (!this.#headTimed) this.#shared.deadlines.set(this, this.#shared.timeouts.request_headers_ms)
-    this.#headTimed = true
     this.#rest = at === 0 ? bytes : bytes.subarray(at)
+    if (this.#headTimed || !this.#begun) return
+    // The time for a head runs from its first byte (of a fresh connection: from the start), and no byte prolongs it.
+    this.#headTimed = true
+    this.#shared.deadlines.set(this, this.#shared.timeouts.request_headers_ms)
   }
 
   #keepPipelined(bytes: Buffer, at: number): void {
@@ -152,13 +158,18 @@ export class Inbound implements Waiting {
     const request = this.#current!
     const next = reader.read(bytes, at, bytes.length, request)
     if (!reader.done) {
-      this.#shared.deadlines.set(this, this.#shared.timeouts.idle_ms)
+      this.#timeBody()
       return next
     }
     this.#reader = null
     this.#shared.deadlines.set(this, 0)
     request.bodyWhole()
     return next
+  }
+
+  /** The caller has `idle` for its next byte, unless weir itself does not read: then somebody else is slow, and timed. */
+  #timeBody(): void {
+    this.#shared.deadlines.set(this, this.#reader === null || this.socket.isPaused() ? 0 : this.#shared.timeouts.idle_ms)
   }
 
   /** What came cannot be read any further. */
@@ -211,10 +222,12 @@ export class Inbound implements Waiting {
     this.#current = null
     this.#reader = null
     this.#rest = null
-    this.socket.end()
+    // What was written may take as long as any slow reader; the lingering begins behind it.
+    this.#shared.deadlines.set(this, this.#shared.timeouts.idle_ms)
+    this.socket.end(() => {
+      if (this.#state === State.linger) this.#shared.deadlines.set(this, LINGER_MS)
+    })
     if (this.socket.isPaused()) this.socket.resume()
-    if (this.#halfClosed) return this.#shared.deadlines.set(this, Math.max(LINGER_MS, this.#shared.timeouts.idle_ms))
-    this.#shared.deadlines.set(this, LINGER_MS)
   }
 
   #linger(chunk: Buffer): void {
@@ -255,7 +268,7 @@ export class Inbound implements Waiting {
 
   deadlinePassed(): void {
     if (this.#state === State.head) {
-      if (this.#rest === null) return this.destroy()
+      if (!this.#begun) return this.destroy()
       this.#state = State.busy
       this.#rest = null
       this.#shared.refuse(this, new WeirError('REQUEST_TIMEOUT', 'the request head did not arrive in time'))
@@ -267,13 +280,24 @@ export class Inbound implements Waiting {
 
   // ---------------------------------------------------------------- for `Incoming`
 
-  /** A slow reader has `idle` to take something. */
-  awaitDrain(): void {
-    this.#shared.deadlines.set(this, this.#shared.timeouts.idle_ms)
+  pauseBody(): void {
+    this.socket.pause()
+    this.#timeBody()
+  }
+
+  resumeBody(): void {
+    this.socket.resume()
+    this.#timeBody()
+  }
+
+  /** A piece of an answer was written: a slow reader has `idle` to take something, and a slow upload beside it to go on. */
+  wrote(drained: boolean): void {
+    if (!drained) this.#shared.deadlines.set(this, this.#shared.timeouts.idle_ms)
+    else if (this.#reader !== null) this.#timeBody()
   }
 
   drainedAgain(): void {
-    this.#shared.deadlines.set(this, this.#reader === null ? 0 : this.#shared.timeouts.idle_ms)
+    this.#timeBody()
   }
 
   /** From here on the connection is a byte stream. @param over called when it is gone */
@@ -281,6 +305,7 @@ export class Inbound implements Waiting {
     this.#state = State.tunnel
     this.#current = null
     this.#shared.deadlines.set(this, 0)
+    if (this.socket.isPaused()) this.socket.resume()
     this.#raw = new RawEnd(this.socket, this.#shared.deadlines, this.#shared.timeouts.idle_ms, () => {
       this.#lost()
       over()
@@ -294,6 +319,10 @@ export class Inbound implements Waiting {
     this.#rest = null
     return rest
   }
+}
+
+function isEmptyLine(bytes: Buffer): boolean {
+  return bytes[0] === 13 && (bytes.length === 1 || (bytes.length === 2 && bytes[1] === 10))
 }
 
 /** IPv4-mapped IPv6 addresses of dual-stack listeners are shown as IPv4. */

@@ -3,10 +3,10 @@ import { WeirError } from '../errors.ts'
 import type { Body, Caller, Flow, Sink, Tunnel } from '../exchange.ts'
 import { has } from '../headers.ts'
 import type { BodyTaker } from './body.ts'
-import { BodyFlow, type FlowSource } from './flow.ts'
+import { BodyFlow, BufferFlow, type FlowSource } from './flow.ts'
 import type { RequestHead } from './head.ts'
 import type { Inbound } from './inbound.ts'
-import { headerLines, phraseOf, writeLastChunk, writeMessage, writePiece } from './write.ts'
+import { headerLines, ONE_WRITE_BYTES, phraseOf, writeLastChunk, writeMessage, writePiece } from './write.ts'
 
 /** Who wants to know how an exchange went on the caller's side. */
 export interface IncomingWatcher {
@@ -87,7 +87,7 @@ export class Incoming implements Caller, BodyTaker, FlowSource, Sink {
     this.bytesReceived += chunk.length
     if (!this.#unwanted) return this.#flow!.push(chunk)
     this.#discarded += chunk.length
-    if (this.#discarded > DISCARD_BYTES) this.connection.socket.pause()
+    if (this.#discarded > DISCARD_BYTES) this.connection.pauseBody()
   }
 
   bodyWhole(): void {
@@ -103,16 +103,16 @@ export class Incoming implements Caller, BodyTaker, FlowSource, Sink {
   }
 
   flowPaused(): void {
-    this.connection.socket.pause()
+    this.connection.pauseBody()
   }
 
   flowResumed(): void {
-    this.connection.socket.resume()
+    this.connection.resumeBody()
   }
 
   flowCancelled(): void {
     this.#unwanted = true
-    this.connection.socket.resume()
+    this.connection.resumeBody()
   }
 
   // ---------------------------------------------------------------- what the connection tells
@@ -125,15 +125,9 @@ export class Incoming implements Caller, BodyTaker, FlowSource, Sink {
   /** The rest of this request cannot be read. */
   broken(cause: WeirError): void {
     this.#bodyDone = false
-    if (this.answering) {
-      // The answer goes on; the connection ends behind it.
-      this.#keep = false
-      this.#unwanted = true
-      return
-    }
+    // Who still reads the body hears of it: an upload that cannot be finished ends its exchange. An answer that needs none of it goes on.
     this.#flow?.fail(cause)
-    const watcher = this.watcher
-    if (watcher !== null && !this.#over) watcher.callerLeft(cause)
+    if (!this.answering && !this.#over) this.watcher?.callerLeft(cause)
   }
 
   #left(cause: WeirError): void {
@@ -166,7 +160,7 @@ export class Incoming implements Caller, BodyTaker, FlowSource, Sink {
   respond(answer: Outgoing, lines: string, close: boolean): void {
     if (this.#over || this.answering) return
     this.answering = true
-    this.#keep = !close && this.head.persistent && this.#bodyDone && !this.connection.draining
+    this.#keep = !close && this.head.persistent && this.#bodyDone && !this.connection.draining && !this.#refusesUpgrade(answer)
     const phrase = answer.phrase === '' ? phraseOf(answer.status) : answer.phrase
     const start = `HTTP/1.1 ${answer.status} ${phrase}\r\n${headerLines(answer.headers)}${lines}`
     if (answer.tunnel !== null) return this.#respondTunnel(answer, start)
@@ -174,16 +168,22 @@ export class Incoming implements Caller, BodyTaker, FlowSource, Sink {
     this.#sendBody(head, bodyOf(answer, this.head.method))
   }
 
+  /** What follows such a request is of the other protocol, and nothing that could be read as a request (RFC 9110 §7.8). */
+  #refusesUpgrade(answer: Outgoing): boolean {
+    return this.head.upgrade !== '' && answer.tunnel === null
+  }
+
   #sendBody(head: string, body: Body): void {
     const socket = this.connection.socket
-    if (body === null || Buffer.isBuffer(body)) {
+    if (body === null || (Buffer.isBuffer(body) && body.length <= ONE_WRITE_BYTES)) {
       this.bytesSent = body === null ? 0 : body.length
       writeMessage(socket, head, body)
       return this.#finish(null)
     }
     socket.write(head, 'latin1')
-    this.#answerFlow = body
-    body.start(this)
+    const flow = Buffer.isBuffer(body) ? new BufferFlow(body) : body
+    this.#answerFlow = flow
+    flow.start(this)
   }
 
   #framing(answer: Outgoing): string {
@@ -218,7 +218,7 @@ export class Incoming implements Caller, BodyTaker, FlowSource, Sink {
   data(chunk: Buffer): boolean {
     this.bytesSent += chunk.length
     const more = writePiece(this.connection.socket, chunk, this.#chunked)
-    if (!more) this.connection.awaitDrain()
+    this.connection.wrote(more)
     return more
   }
 

@@ -19,9 +19,14 @@ export interface OutboundOwner {
   closed(connection: Outbound): void
 }
 
+/** Informational answers to one request. They are written to the caller at once, whoever reads them. */
+const MAX_INFORMED = 32
+
 export class Outbound implements Waiting {
   deadline = 0
   readonly socket: Socket
+  /** `clock.now()` when it was opened. */
+  readonly born: number
   /** Exchanges carried before the present one. */
   uses = 0
   connected = false
@@ -32,10 +37,12 @@ export class Outbound implements Waiting {
   #rest: Buffer | null = null
   #raw: RawEnd | null = null
   #idleMs = 0
+  #informed = 0
 
   /** @param socket still connecting; bytes come through `received`, since one receive buffer serves all connections of a thread */
   constructor(open: (connection: Outbound) => Socket, owner: OutboundOwner) {
     this.#owner = owner
+    this.born = owner.deadlines.now()
     owner.deadlines.add(this)
     this.socket = open(this)
     this.socket.on('end', () => this.#ended())
@@ -55,6 +62,7 @@ export class Outbound implements Waiting {
   /** Gives the connection to an attempt; it writes when `connected`. */
   take(attempt: Attempt): void {
     this.#attempt = attempt
+    this.#informed = 0
     this.#owner.deadlines.set(this, 0)
   }
 
@@ -94,6 +102,7 @@ export class Outbound implements Waiting {
       at = head.end
       if (head.status === 101) return this.#switch(attempt, head, bytes.subarray(at))
       if (head.status < 200) {
+        if (++this.#informed > MAX_INFORMED) throw new WeirError('BAD_ANSWER', `the backend sent more than ${MAX_INFORMED} informational answers`)
         attempt.informed(head.status, head.headers)
         continue
       }
@@ -133,7 +142,10 @@ export class Outbound implements Waiting {
 
   #switch(attempt: Attempt, head: Parameters<Attempt['answered']>[0], first: Buffer): void {
     if (!attempt.upgrading) throw new WeirError('BAD_ANSWER', 'the backend switched protocols without being asked')
+    if (head.upgrade.toLowerCase() !== attempt.exchange.upgrade) throw new WeirError('BAD_ANSWER', 'the backend switched to another protocol than asked')
     this.#attempt = null
+    // The tunnel has deadlines of its own.
+    this.#owner.deadlines.set(this, 0)
     attempt.switched(head, first.length === 0 ? null : Buffer.from(first), (raw) => {
       this.#raw = raw
     })

@@ -16,6 +16,8 @@ export interface PoolOptions {
   readonly connections: number
   /** How long an idle connection is kept, milliseconds. */
   readonly keepAliveMs: number
+  /** A connection older than this carries no further request, so that a changed address is noticed under load too; 0 = no limit. */
+  readonly lifetimeMs: number
   /** Told of every connection opened (1) and closed (-1). */
   readonly counted: (delta: 1 | -1) => void
 }
@@ -68,6 +70,8 @@ export class Pool implements OutboundOwner {
     if (secure !== null) return this.#connectTls(connection, where, secure)
     const socket = net.connect({
       ...where,
+      // A tunnel's backend may end its direction and still listen; everywhere else the end of it ends the connection.
+      allowHalfOpen: true,
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: 30_000,
@@ -84,7 +88,7 @@ export class Pool implements OutboundOwner {
   }
 
   #connectTls(connection: Outbound, where: object, secure: tls.ConnectionOptions): net.Socket {
-    const socket = tls.connect({ ...where, ...secure, ALPNProtocols: ['http/1.1'], session: this.#session } as tls.ConnectionOptions)
+    const socket = tls.connect({ ...where, ...secure, allowHalfOpen: true, ALPNProtocols: ['http/1.1'], session: this.#session } as tls.ConnectionOptions)
     socket.setNoDelay(true)
     socket.setKeepAlive(true, 30_000)
     socket.on('session', (session: Buffer) => {
@@ -98,12 +102,17 @@ export class Pool implements OutboundOwner {
   // ---- OutboundOwner
 
   free(connection: Outbound, idleMs: number): void {
-    if (this.#closed) return connection.destroy()
+    if (this.#closed || this.#tooOld(connection)) return connection.destroy()
     const said = idleMs === 0 ? Number.POSITIVE_INFINITY : idleMs - KEEP_ALIVE_MARGIN_MS
     const keep = Math.min(this.#options.keepAliveMs, said)
     if (keep <= 0) return connection.destroy()
     this.deadlines.set(connection, keep)
     this.#idle.push(connection)
+  }
+
+  #tooOld(connection: Outbound): boolean {
+    const { lifetimeMs } = this.#options
+    return lifetimeMs > 0 && this.deadlines.now() - connection.born >= lifetimeMs
   }
 
   closed(connection: Outbound): void {

@@ -9,7 +9,10 @@ export class RawEnd implements Waiting {
   readonly #idleMs: number
   readonly #closed: () => void
   #peer: RawEnd | null = null
+  /** What arrived before there was anybody to give it to. */
+  #early: Buffer[] = []
   #ended = false
+  #gone = false
 
   /** @param closed called once when this end is gone */
   constructor(socket: Duplex, deadlines: Deadlines, idleMs: number, closed: () => void) {
@@ -22,16 +25,32 @@ export class RawEnd implements Waiting {
     socket.on('drain', () => this.#peer?.resume())
   }
 
-  /** Joins both ends. */
+  /** Joins both ends; what came before goes first. */
   join(peer: RawEnd): void {
+    if (this.#gone) return peer.destroy()
+    if (peer.#gone) return this.destroy()
     this.#peer = peer
     peer.#peer = this
+    this.#joined()
+    peer.#joined()
+  }
+
+  #joined(): void {
+    const early = this.#early
+    this.#early = []
+    this.resume()
+    for (const chunk of early) this.received(chunk)
+    if (this.#ended) this.#peer?.finish()
   }
 
   /** Bytes arrived at this end. @param chunk valid during the call */
   received(chunk: Buffer): void {
+    if (this.#gone) return
     this.#touch()
-    if (this.#peer !== null && !this.#peer.write(chunk)) this.#socket.pause()
+    if (this.#peer === null) {
+      this.#early.push(Buffer.from(chunk))
+      this.#socket.pause()
+    } else if (!this.#peer.write(chunk)) this.#socket.pause()
   }
 
   write(chunk: Buffer): boolean {
@@ -43,22 +62,29 @@ export class RawEnd implements Waiting {
     if (!this.#socket.destroyed) this.#socket.resume()
   }
 
-  /** This end will send no more: half-close the other. */
+  /** This end will send no more: half-close the other. When both have, the sockets close by themselves. */
   ended(): void {
     if (this.#ended) return
     this.#ended = true
-    const peer = this.#peer
-    if (peer === null) return this.destroy()
-    peer.#socket.end()
-    if (peer.#ended) this.#endBoth()
+    this.#peer?.finish()
+  }
+
+  /** Nothing more will be written to this end. */
+  finish(): void {
+    this.#socket.end()
   }
 
   /** This end is gone, so is the other. */
   destroy(): void {
+    if (this.#gone) return
+    this.#gone = true
     const peer = this.#peer
     this.#peer = null
-    this.#release()
-    if (peer !== null) peer.destroy()
+    this.#early = []
+    this.#deadlines.remove(this)
+    this.#socket.destroy()
+    this.#closed()
+    peer?.destroy()
   }
 
   deadlinePassed(): void {
@@ -68,18 +94,7 @@ export class RawEnd implements Waiting {
     else this.destroy()
   }
 
-  #endBoth(): void {
-    // Both directions are finished; what is still buffered is flushed by `end`.
-    this.#deadlines.set(this, Math.min(this.#idleMs || 1000, 1000))
-  }
-
   #touch(): void {
     if (this.#idleMs !== 0) this.#deadlines.set(this, this.#idleMs)
-  }
-
-  #release(): void {
-    this.#deadlines.remove(this)
-    this.#socket.destroy()
-    this.#closed()
   }
 }

@@ -2,7 +2,7 @@
 import type { Duplex } from 'node:stream'
 
 /** Up to here head and body are copied into one buffer; a larger body is written behind its head without a copy. */
-const ONE_WRITE_BYTES = 65_536
+export const ONE_WRITE_BYTES = 65_536
 
 const CRLF = Buffer.from('\r\n')
 const LAST_CHUNK = Buffer.from('0\r\n\r\n')

@@ -65,6 +65,7 @@ backends:
   deaf: { url: "http://127.0.0.1:${deaf.port}", connect: 200ms }
   nowhere: { url: "http://no-such-host.invalid:${port}", connect: 2s }
   changing: { url: "http://changing.test:${port}", connect: 500ms, keep_alive: 200ms }
+  busy: { url: "http://127.0.0.1:${port}", lifetime: 300ms }
   either: { url: "http://changing.test:${four.port}", connect: 500ms, keep_alive: 200ms }
 routes:
   - { name: six, match: { host: six.test, path: "/**" }, backend: six }
@@ -72,6 +73,7 @@ routes:
   - { name: no_socket, match: { host: nosocket.test, path: "/**" }, backend: no_socket }
   - { name: deaf, match: { host: deaf.test, path: "/**" }, backend: deaf }
   - { name: nowhere, match: { host: nowhere.test, path: "/**" }, backend: nowhere }
+  - { name: busy, match: { host: busy.test, path: "/**" }, backend: busy }
   - { name: either, match: { host: either.test, path: "/**" }, backend: either }
   - { name: changing, match: { host: changing.test, path: "/**" }, backend: changing }
   - { name: all, match: { path: "/**" }, backend: up }
@@ -284,6 +286,17 @@ describe('64: names', () => {
     expect([200, 503]).toContain((await weir.exchange(ask('changing.test'))).status)
     await at('127.0.0.1')
     await expect.poll(async () => ((await weir.exchange(ask('changing.test'))).status === 200 ? upstream.requests.length : 0), { timeout: 3000 }).toBeGreaterThan(0)
+  })
+
+  it('64: a connection in use all the time ends with its `lifetime`, and no request with it', async () => {
+    const until = performance.now() + 700
+    let answered = 0
+    while (performance.now() < until) {
+      expect((await weir.exchange(ask('busy.test'))).status).toBe(200)
+      answered++
+    }
+    expect(upstream.peers.length).toBeGreaterThanOrEqual(3)
+    expect(upstream.peers.length).toBeLessThan(answered)
   })
 
   it.each(['::1 127.0.0.1', '127.0.0.1 ::1'])('64: of several addresses (%s) one that works is found', async (addresses) => {

@@ -13,7 +13,7 @@ const quiet: Log = { debug() {}, info() {}, warn() {}, error() {} }
 function http(name: string, idle_ms = 1000): HttpBackendConfig {
   const endpoint = { scheme: 'http', address: { host: '127.0.0.1', port: 1 }, authority: '127.0.0.1:1', prefix: '' } as const
   const tls = { verify: true, ca: null, cert: null, key: null, server_name: '' }
-  return { kind: 'http', name, endpoints: [endpoint], balance: 'least_request', connect_ms: 1000, response_headers_ms: 1000, idle_ms, connections: 10, keep_alive_ms: 1000, host: 'keep', headers: [], tls }
+  return { kind: 'http', name, endpoints: [endpoint], balance: 'least_request', connect_ms: 1000, response_headers_ms: 1000, idle_ms, connections: 10, keep_alive_ms: 1000, lifetime_ms: 0, host: 'keep', headers: [], tls }
 }
 
 function route(name: string, backend: string, plugins: string[] = []): RouteConfig {

@@ -47,6 +47,7 @@ export function backendConfig(ports: readonly number[], more: Partial<HttpBacken
     idle_ms: 10_000,
     connections: 1024,
     keep_alive_ms: 4000,
+    lifetime_ms: 0,
     host: 'keep',
     headers: [],
     tls: { verify: true, ca: null, cert: null, key: null, server_name: '' },
