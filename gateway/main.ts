@@ -31,7 +31,8 @@ async function carryOut(command: Command): Promise<number> {
       terminal.out(`weir ${terminal.version}\n`)
       return 0
     case 'run':
-      return run(command, terminal)
+      // What a stop found half built (an admin listener, a model on its way) must not keep the process.
+      return process.exit(await run(command, terminal))
     case 'check':
       return (await import('./command/check.ts')).check(command.file, terminal)
     case 'explain':

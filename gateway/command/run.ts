@@ -52,8 +52,7 @@ export async function run(source: Source, terminal: Terminal): Promise<number> {
   const { formatIssues } = await formatting
 
   async function serve(reading: Loaded, config: Config): Promise<number> {
-    const admins = openAdmins(config, control, stopping, clock, logs.log)
-    const [outcome, opened] = await Promise.all([control.start(reading), admins])
+    const [outcome, opened] = await Promise.all([control.start(reading), openAdmins(config, control, stopping, clock, logs.log)])
     if (outcome.issues.length > 0) terminal.error(formatIssues(outcome.issues))
     if (!outcome.ok) return 2
     terminal.out(await greeting(terminal.version, { ...config, ...opened.addresses, listen: control.listening }, control.status.threads.wanted, source))
@@ -138,7 +137,7 @@ async function greeting(version: string, config: Config, threads: number, source
 
 function explainFailure(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error)
-  const [, code, , where] = /\b(E[A-Z]+): ([a-z ]+)(?: (\S+))?/.exec(text) ?? []
+  const [, code, , where] = /\b(E[A-Z]+): ([a-z ]*[a-z])(?: (\S+))?$/.exec(text) ?? []
   const port = /:(\d+)$/.exec(where ?? '')?.[1]
   const address = where ?? 'the address'
   if (code === 'EADDRINUSE') return `weir: ${address} is in use by another process.\n  ${port === undefined ? '' : `\`ss -ltnp 'sport = :${port}'\` names it. `}Stop that, or choose another address in the file or with --listen and --admin.`
