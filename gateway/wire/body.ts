@@ -12,6 +12,9 @@ const SP = 32
 const HT = 9
 const COLON = 58
 const SEMICOLON = 59
+const EQUALS = 61
+const QUOTE = 34
+const BACKSLASH = 92
 
 /** Chunk extensions and trailers of one message, bytes each; more is refused (CVE-2024-22019). */
 const MAX_EXTENSION_BYTES = 4096
@@ -20,16 +23,22 @@ const MAX_TRAILERS = 64
 
 // States of the chunked decoder: what the next byte must be.
 const SIZE = 0
-const EXTENSION = 1
-const SIZE_LF = 2
-const DATA = 3
-const DATA_CR = 4
-const DATA_LF = 5
-const TRAILER_START = 6
-const TRAILER_NAME = 7
-const TRAILER_VALUE = 8
-const TRAILER_LF = 9
-const END_LF = 10
+const SIZE_LF = 1
+const EXTENSION_START = 2
+const EXTENSION_NAME = 3
+const EXTENSION_VALUE = 4
+const EXTENSION_TOKEN = 5
+const EXTENSION_QUOTED = 6
+const EXTENSION_ESCAPED = 7
+const EXTENSION_END = 8
+const DATA = 9
+const DATA_CR = 10
+const DATA_LF = 11
+const TRAILER_START = 12
+const TRAILER_NAME = 13
+const TRAILER_VALUE = 14
+const TRAILER_LF = 15
+const END_LF = 16
 
 /** Takes the bytes of a body. The chunk is a view on the receive buffer: valid during the call only. */
 export interface BodyTaker {
@@ -45,7 +54,7 @@ export class BodyReader {
   #left: number
   #state = SIZE
   #digits = 0
-  #extension = 0
+  #extensionBytes = 0
   #trailerBytes = 0
   #name = ''
   #value = ''
@@ -89,11 +98,6 @@ export class BodyReader {
     switch (this.#state) {
       case SIZE:
         return this.#size(c)
-      case EXTENSION:
-        if (c === CR) this.#state = SIZE_LF
-        else if (VALUE[c] !== 1) throw new WeirError('BAD_FRAMING', 'a chunk extension holds a control character')
-        else if (++this.#extension > MAX_EXTENSION_BYTES) throw new WeirError('BAD_FRAMING', `more than ${MAX_EXTENSION_BYTES} bytes of chunk extensions`)
-        return
       case SIZE_LF:
         expectByte(c, LF, 'a chunk size line')
         this.#digits = 0
@@ -112,7 +116,7 @@ export class BodyReader {
         this.done = true
         return
       default:
-        return this.#trailer(c)
+        return this.#state < DATA ? this.#extended(c) : this.#trailer(c)
     }
   }
 
@@ -126,8 +130,14 @@ export class BodyReader {
     }
     if (this.#digits === 0) throw new WeirError('BAD_FRAMING', 'a chunk size is not a hexadecimal number')
     if (c === CR) this.#state = SIZE_LF
-    else if (c === SEMICOLON) this.#state = EXTENSION
+    else if (c === SEMICOLON) this.#state = EXTENSION_START
     else throw new WeirError('BAD_FRAMING', 'a chunk size is not a hexadecimal number')
+  }
+
+  /** `;name`, `;name=token`, `;name="quoted"`: skipped, but read by the grammar, since others may. White space between them is refused. */
+  #extended(c: number): void {
+    if (++this.#extensionBytes > MAX_EXTENSION_BYTES) throw new WeirError('BAD_FRAMING', `more than ${MAX_EXTENSION_BYTES} bytes of chunk extensions`)
+    this.#state = afterExtension(this.#state, c)
   }
 
   #trailer(c: number): void {
@@ -167,6 +177,52 @@ export class BodyReader {
     if (this.trailers.length >= MAX_TRAILERS * 2) throw new WeirError('BAD_FRAMING', `more than ${MAX_TRAILERS} trailers`)
     this.trailers.push(this.#name, trim(this.#value))
   }
+}
+
+/** The state behind byte `c` of an extension. */
+function afterExtension(state: number, c: number): number {
+  const token = TOKEN[c] === 1
+  switch (state) {
+    case EXTENSION_START:
+      if (token) return EXTENSION_NAME
+      break
+    case EXTENSION_NAME:
+      if (token) return EXTENSION_NAME
+      if (c === EQUALS) return EXTENSION_VALUE
+      return afterWhole(c)
+    case EXTENSION_VALUE:
+      if (c === QUOTE) return EXTENSION_QUOTED
+      if (token) return EXTENSION_TOKEN
+      break
+    case EXTENSION_TOKEN:
+      return token ? EXTENSION_TOKEN : afterWhole(c)
+    case EXTENSION_QUOTED:
+      if (c === QUOTE) return EXTENSION_END
+      if (c === BACKSLASH) return EXTENSION_ESCAPED
+      if (isText(c)) return EXTENSION_QUOTED
+      break
+    case EXTENSION_ESCAPED:
+      if (isText(c)) return EXTENSION_QUOTED
+      break
+    default:
+      return afterWhole(c)
+  }
+  throw badExtension()
+}
+
+function afterWhole(c: number): number {
+  if (c === CR) return SIZE_LF
+  if (c === SEMICOLON) return EXTENSION_START
+  throw badExtension()
+}
+
+/** ASCII that may stand in a quoted string. */
+function isText(c: number): boolean {
+  return VALUE[c] === 1 && c < 0x80
+}
+
+function badExtension(): WeirError {
+  return new WeirError('BAD_FRAMING', 'a chunk extension is not `;name` or `;name=value`')
 }
 
 function expectByte(c: number, expected: number, where: string): void {

@@ -14,6 +14,7 @@ const SP = 32
 const HT = 9
 const COLON = 58
 const PERCENT = 37
+const DOT = 46
 
 export interface HeadLimits {
   /** Bytes of the whole head, start line and empty line included. */
@@ -365,7 +366,7 @@ function checkHost(head: RequestHead, reading: Reading): void {
 
 /** host[:port], nothing else; IPv6 in brackets. */
 export function isAuthority(text: string): boolean {
-  if (text.length === 0) return false
+  if (text.length === 0 || text.charCodeAt(0) === DOT || text.includes('..')) return false
   for (let i = 0; i < text.length; i++) {
     const c = text.charCodeAt(i)
     if (HOST[c] !== 1 || (c === PERCENT && !isHexPair(text, i + 1))) return false

@@ -48,7 +48,7 @@ describe('chunked', () => {
     ['005\r\nhello\r\n0\r\n\r\n', 'hello'],
     ['5\r\n0\r\n\r\n\r\n0\r\n\r\n', '0\r\n\r\n'],
     ['5;a=b;c="d e"\r\nhello\r\n0;z\r\n\r\n', 'hello'],
-    ['5;\r\nhello\r\n0\r\n\r\n', 'hello'],
+    ['5;a;b="\\"; \t\\\\";c=d\r\nhello\r\n0\r\n\r\n', 'hello'],
   ])('%j holds %j', (text, body) => {
     expect(chunked(`${text}REST`)).toMatchObject({ body, rest: 'REST', done: true })
   })
@@ -71,6 +71,16 @@ describe('chunked', () => {
     ['5\nhello\r\n0\r\n\r\n', 'bare LF behind a size'],
     ['5\rhello\r\n0\r\n\r\n', 'bare CR behind a size'],
     ['5\r\r\nhello\r\n', 'CR CR LF'],
+    ['5;\r\nhello\r\n', 'an empty extension'],
+    ['5; a\r\nhello\r\n', 'space in an extension'],
+    ['5;a b\r\nhello\r\n', 'space inside an extension'],
+    ['5;a=\r\nhello\r\n', 'an extension with an empty value'],
+    ['5;a=b=c\r\nhello\r\n', 'an extension with two values'],
+    ['5;a="b\r\n0\r\n\r\n"\r\nhello\r\n', 'CR LF in a quoted extension'],
+    ['5;a="b"c\r\nhello\r\n', 'text behind a quoted extension'],
+    ['5;a="\\\r\n"\r\nhello\r\n', 'an escaped CR'],
+    ['5;\xe9\r\nhello\r\n', 'obs-text in an extension'],
+    ['5;a="\xe9"\r\nhello\r\n', 'obs-text in a quoted extension'],
     ['5;a\nhello\r\n', 'bare LF in an extension'],
     ['5;a\rb\r\nhello\r\n', 'bare CR in an extension'],
     ['5;a\x00\r\nhello\r\n', 'NUL in an extension'],

@@ -100,7 +100,7 @@ const body = fc.oneof(
   fc.record({ kind: fc.constant('length' as const), data: bytes, zeros: from('0', { maxLength: 4 }) }),
   fc.record({
     kind: fc.constant('chunked' as const),
-    chunks: fc.array(fc.record({ data: bytes.filter((data) => data.length > 0), zeros: from('0', { maxLength: 3 }), upper: fc.boolean(), extension: fc.oneof(fc.constant(''), value.map((text) => `;${text}`)) }), { maxLength: 6 }),
+    chunks: fc.array(fc.record({ data: bytes.filter((data) => data.length > 0), zeros: from('0', { maxLength: 3 }), upper: fc.boolean(), extension: fc.oneof(fc.constant(''), token.map((name) => `;${name}`), fc.tuple(token, token).map(([name, value]) => `;${name}=${value}`), token.map((text) => `;q="${text} \\""`)) }), { maxLength: 6 }),
     trailers: fc.array(fc.record({ name: fieldName, value }), { maxLength: 4 }),
   }),
 )
