@@ -24,6 +24,8 @@ export interface AdminControl {
 export interface Readiness {
   readonly ready: boolean
   readonly reason: 'ready' | 'starting' | 'draining' | 'no_data_thread'
+  /** Data threads: a gateway may be ready while one of them keeps dying. */
+  readonly threads?: { readonly wanted: number; readonly serving: number; readonly restarts: number }
 }
 
 export interface ConfigReport {

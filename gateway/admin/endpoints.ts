@@ -64,8 +64,8 @@ async function metrics(control: AdminControl): Promise<Answered> {
 }
 
 function readiness(control: AdminControl): Answered {
-  const { ready, reason } = control.ready()
-  return { status: ready ? 200 : 503, body: { ready, reason } }
+  const readiness = control.ready()
+  return { status: readiness.ready ? 200 : 503, body: readiness }
 }
 
 function configuration(control: AdminControl): Answered {

@@ -13,8 +13,9 @@ export function adminControl(control: Control, drain: () => void): AdminControl 
   return {
     views: () => control.views(),
     ready() {
-      const { ready, state } = control.status
-      return { ready, reason: ready ? 'ready' : state === 'serving' ? 'no_data_thread' : state }
+      const { ready, state, threads } = control.status
+      const { wanted, serving, restarts } = threads
+      return { ready, reason: ready ? 'ready' : state === 'serving' ? 'no_data_thread' : state, threads: { wanted, serving, restarts } }
     },
     config() {
       const { config, loaded, synchronized, issues } = control

@@ -30,6 +30,8 @@ export interface ListenerOptions {
 }
 
 const BACKLOG = 4096
+/** How long a stop waits for the first request of a connection that was just made. */
+const FIRST_REQUEST_MS = 500
 /** How often certificates are looked at. Kubernetes and certbot replace files; a watch per file would miss swapped symlinks. */
 const CERTIFICATE_CHECK_MS = 1000
 
@@ -156,14 +158,22 @@ export class Listener {
     this.#shared.draining = true
   }
 
-  /** Accepts no more and closes idle connections. Settles when the last connection is gone. */
+  /**
+   * Accepts no more and closes idle connections. Settles when the last connection is gone. A connection on which no request has
+   * come yet was made a moment ago, and its first request is on the way: it is given that moment.
+   */
   close(): Promise<void> {
     this.#shared.draining = true
     this.#certificates?.cancel()
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
-    for (const connection of [...this.#connections]) if (connection.idle) connection.close()
+    this.#closeIdle((connection) => !connection.fresh)
+    this.#options.clock.after(FIRST_REQUEST_MS, () => this.#closeIdle(() => true))
     for (const socket of this.#handshakes.values()) socket.destroy()
     return closed
+  }
+
+  #closeIdle(which: (connection: Inbound) => boolean): void {
+    for (const connection of [...this.#connections]) if (connection.idle && which(connection)) connection.close()
   }
 
   /** Cuts what is left. */

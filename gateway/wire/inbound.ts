@@ -53,6 +53,7 @@ export class Inbound implements Waiting {
   /** The deadline of the head now being received is running. */
   #headTimed = true
   #halfClosed = false
+  #served = false
 
   constructor(socket: Socket, shared: InboundShared, tls: boolean) {
     this.socket = socket
@@ -72,6 +73,11 @@ export class Inbound implements Waiting {
 
   get idle(): boolean {
     return this.#state === State.head && !this.#begun
+  }
+
+  /** No request has come on it yet. */
+  get fresh(): boolean {
+    return !this.#served
   }
 
   /** Something of the next request is there: more than the empty line that some callers send behind a body. */
@@ -136,6 +142,7 @@ export class Inbound implements Waiting {
 
   #begin(head: RequestHead, bytes: Buffer): number {
     this.#headTimed = false
+    this.#served = true
     this.#state = State.busy
     this.#shared.deadlines.set(this, 0)
     const request = new Incoming(this, head, this.#shared.deadlines.now())
