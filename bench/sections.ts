@@ -1,6 +1,6 @@
 /** The five things that are measured, each a function from a setting to raw numbers. */
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -39,7 +39,11 @@ async function bed(): Promise<Bed> {
   const upstream = await freePort()
   const backend = startBackend({ folder, port: 0, upstream })
   await ready(`http://127.0.0.1:${upstream}/`)
-  return { script: wrkScript(folder), setting: async () => ({ folder, port: await freePort(), upstream }), stop: () => backend.stop() }
+  const stop = async () => {
+    await backend.stop()
+    rmSync(folder, { recursive: true, force: true })
+  }
+  return { script: wrkScript(folder), setting: async () => ({ folder, port: await freePort(), upstream }), stop }
 }
 
 const url = (setting: Setting, path: string) => `http://127.0.0.1:${setting.port}${path}`
