@@ -6,12 +6,14 @@
  * is counted against its plugin; with `on_error: open` the exchange goes on, with `closed` it is answered by
  * `server/rescue.ts`. A hook that no plugin of a route has does not exist for that route.
  */
-import { type Static, type TSchema, Type } from 'typebox'
+import type { Static, TSchema } from 'typebox'
 import type { Timer } from './clock.ts'
 import type { Backend, Exchange, Reply, Send } from './exchange.ts'
+import { Type } from './schema.ts'
 import type { Counter, Declarations, Handles, Histogram } from './metrics.ts'
 
-export { type Static, type TSchema, Type } from 'typebox'
+export type { Static, TSchema } from 'typebox'
+export { Type } from './schema.ts'
 export { Answer, type Backend, type Body, Exchange, type Flow, Leg, type LegWatcher, type Limits, problem, type Reply, reply, type Send, type Sink } from './exchange.ts'
 export { type Code, codes, type Reason, WeirError } from './errors.ts'
 export * as headers from './headers.ts'
