@@ -19,7 +19,6 @@ export interface ThinOptions {
   readonly timeouts?: Partial<ListenerTimeouts>
   readonly limits?: Partial<LimitsConfig>
   readonly route?: Partial<CompiledRoute>
-  /** Set on the route after its backend is known. */
   readonly clock?: Clock
 }
 
@@ -28,6 +27,7 @@ export interface Thin {
   readonly listener: Listener
   readonly forwarder: Forwarder
   readonly backend: HttpBackend
+  readonly deadlines: Deadlines
   /** What the access log would say, in order. */
   readonly records: ExchangeRecord[]
   /** Warnings and errors that were logged: a gateway that works has none. */
@@ -90,7 +90,7 @@ export async function thin(port: number, options: ThinOptions = {}): Promise<Thi
   const address = await listener.listen()
   return {
     port: 'port' in address ? address.port : 0,
-    listener, forwarder, backend, records, complaints,
+    listener, forwarder, backend, deadlines, records, complaints,
     async close() {
       backend.close()
       const closed = listener.close()
