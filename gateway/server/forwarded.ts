@@ -2,7 +2,7 @@
  * What weir tells backends about the caller and the way (X-Forwarded-*, Forwarded of RFC 7239, Via of RFC 9110 §7.6.3), and what it
  * believes of what callers say: nothing, unless the peer is in `forwarded.trusted`.
  */
-import { BlockList, isIPv6 } from 'node:net'
+import { BlockList, isIP, isIPv6 } from 'node:net'
 import type { ForwardedConfig } from '../../config/config.ts'
 import { WeirError } from '../errors.ts'
 import type { Caller } from '../exchange.ts'
@@ -129,6 +129,7 @@ function namedCaller(request: Incoming, headers: readonly string[], trusted: Blo
   return { address, port: 0, tls, trailers: request.trailers, inform: (status, fields) => request.inform(status, fields) }
 }
 
+/** Without a zone, which means something on the proxy's own host only. */
 function isAddress(text: string): boolean {
-  return text !== '' && (isIPv6(text) || /^\d{1,3}(\.\d{1,3}){3}$/.test(text))
+  return isIP(text) !== 0 && !text.includes('%')
 }
