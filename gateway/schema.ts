@@ -20,7 +20,7 @@ function object(properties: Readonly<Record<string, object>>, options: Json = {}
   return { type: 'object', ...(required.length > 0 ? { required } : {}), properties, ...options }
 }
 
-/** Every key is a string, so the pattern of keys lets all pass. */
+/** Without a pattern of their own, keys may be any text. */
 const ANY_KEY = '^.*$'
 
 const words = {
@@ -32,7 +32,7 @@ const words = {
   Number: (options: Json = {}) => ({ type: 'number', ...options }),
   Object: object,
   Optional: optional,
-  Record: (_key: object, value: object, options: Json = {}) => ({ type: 'object', patternProperties: { [ANY_KEY]: value }, ...options }),
+  Record: (key: { readonly pattern?: string }, value: object, options: Json = {}) => ({ type: 'object', patternProperties: { [key.pattern ?? ANY_KEY]: value }, ...options }),
   String: (options: Json = {}) => ({ type: 'string', ...options }),
   Union: (anyOf: readonly object[], options: Json = {}) => ({ anyOf, ...options }),
   Unknown: (options: Json = {}) => ({ ...options }),

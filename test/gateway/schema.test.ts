@@ -12,6 +12,7 @@ const declarations: Readonly<Record<string, (T: Words) => object>> = {
   arrays: (T) => T.Array(T.Array(T.Unknown()), { minItems: 1 }),
   unions: (T) => T.Union([T.Literal('a'), T.Literal(1), T.Literal(true), T.Enum(['x', 'y'])], { description: 'one of' }),
   records: (T) => T.Record(T.String(), T.Number({ maximum: 3 }), { minProperties: 1 }),
+  'records with a pattern': (T) => T.Record(T.String({ pattern: '^[a-z]+$' }), T.Boolean()),
   unsafe: (T) => T.Unsafe<number>({ type: 'string', pattern: '^a$', 'x-weir': 'duration' }),
   'an option that is an object': (T) => T.Object({ a: T.Optional(T.Object({ b: T.String() })), c: T.Unsafe<number>({ type: 'string' }) }),
 }
