@@ -1,9 +1,24 @@
 #!/usr/bin/env node
 /** The command line. The only reader of `process.argv` and `process.env`; everything else is given what it needs. */
 import { readFileSync } from 'node:fs'
-import { nearest } from '../config/issues.ts'
-import { type Command, helpText, parseCommand, UsageError } from './command/arguments.ts'
-import { run, type Terminal } from './command/run.ts'
+import { enableCompileCache } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import type { Command } from './command/arguments.ts'
+import type { Terminal } from './command/run.ts'
+
+keepCompiled()
+const { helpText, parseCommand, UsageError } = await import('./command/arguments.ts')
+const { nearest } = await import('../config/issues.ts')
+
+/**
+ * Run from source, every thread strips the types of every file, which is most of the time a start takes. The results are kept beside
+ * the packages; workers learn where by the environment. A package that is built needs none of it.
+ */
+function keepCompiled(): void {
+  if (!import.meta.url.endsWith('.ts')) return
+  process.env['NODE_COMPILE_CACHE'] ??= fileURLToPath(new URL('../node_modules/.cache/weir', import.meta.url))
+  enableCompileCache(process.env['NODE_COMPILE_CACHE'])
+}
 
 const terminal: Terminal = {
   env: process.env,
@@ -32,7 +47,7 @@ async function carryOut(command: Command): Promise<number> {
       return 0
     case 'run':
       // What a stop found half built (an admin listener, a model on its way) must not keep the process.
-      return process.exit(await run(command, terminal))
+      return process.exit(await (await import('./command/run.ts')).run(command, terminal))
     case 'check':
       return (await import('./command/check.ts')).check(command.file, terminal)
     case 'explain':

@@ -7,7 +7,7 @@
  *
  * Label values are closed: they are given at load, from the declaration or the config, never by a caller.
  */
-import { collectDefaultMetrics, Registry as PromRegistry } from 'prom-client'
+import type { Registry as PromRegistry } from 'prom-client'
 
 interface Common {
   /** One sentence for # HELP, with the unit. */
@@ -255,28 +255,34 @@ const leftOutMetric = (value: number): PromMetric => ({
  * Prometheus text (version 0.0.4) of all registries together, and of `extra` (`processMetrics()`). Families in the order they are
  * first seen. Where views disagree on a declaration (a plugin changed on disk and one thread was replaced since) the last one counts.
  */
-export async function exposition(views: readonly RegistryView[], extra?: PromRegistry): Promise<string> {
+export async function exposition(views: readonly RegistryView[], extra?: Promise<PromRegistry>): Promise<string> {
   const { families, leftOut } = sum(views)
-  const registry = new PromRegistry()
+  const registry = new (await prom()).Registry()
   const register = (metric: PromMetric): void => registry.registerMetric({ name: metric.name, get: async () => metric, reset: () => undefined } as never)
   for (const [name, family] of families) register(promMetric(name, family))
   register(leftOutMetric(leftOut))
   const text = await registry.metrics()
-  return extra === undefined ? text : text + (await extra.metrics())
+  return extra === undefined ? text : text + (await (await extra).metrics())
 }
 
 /** The content type of `exposition`. OpenMetrics is not offered: prom-client writes gauges that end in `_total`, which it forbids. */
-export const EXPOSITION_TYPE = PromRegistry.PROMETHEUS_CONTENT_TYPE
+export const EXPOSITION_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
 
-let ofProcess: PromRegistry | null = null
+/** Only a scrape needs the library: data threads never load it. */
+const prom = (): Promise<typeof import('prom-client')> => import('prom-client')
+
+let ofProcess: Promise<PromRegistry> | null = null
 
 /** CPU, memory, file descriptors, event loop and garbage collection, of the process and the calling thread. One for all callers: it holds observers that cannot be taken back. */
-export function processMetrics(): PromRegistry {
-  if (ofProcess === null) {
-    ofProcess = new PromRegistry()
-    collectDefaultMetrics({ register: ofProcess })
-  }
-  return ofProcess
+export function processMetrics(): Promise<PromRegistry> {
+  return (ofProcess ??= observeProcess())
+}
+
+async function observeProcess(): Promise<PromRegistry> {
+  const { collectDefaultMetrics, Registry: Made } = await prom()
+  const register = new Made()
+  collectDefaultMetrics({ register })
+  return register
 }
 
 /** One metric summed over all registries, a histogram as its count; for tests and the admin pages. */

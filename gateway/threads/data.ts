@@ -1,5 +1,6 @@
 /** A data thread: one event loop with a gateway and its listeners. It does what the control thread says. */
 import { unlink } from 'node:fs/promises'
+import { flushCompileCache } from 'node:module'
 import net from 'node:net'
 import { parentPort, workerData } from 'node:worker_threads'
 import type { Address, BuildIssue, Config, ListenConfig } from '../../config/config.ts'
@@ -92,6 +93,7 @@ const orders: DataOrders = {
     for (const listener of listeners) listener.destroy()
     await gateway.close()
     await logs.close()
+    flushCompileCache()
     return cut
   },
   async load() {
