@@ -4,17 +4,13 @@
  * Split-invariant: a head is judged when its last byte is there, or as soon as the bytes so far cannot become a valid one; what a
  * whole head means never depends on where the stream was cut. Whatever two readers could understand in two ways is refused.
  */
-import { isIPv6 } from 'node:net'
 import { WeirError } from '../errors.ts'
-import { dropNamed, HOST, Kind, kindOf, listHas, TARGET, TOKEN, VALUE } from './fields.ts'
+import { dropNamed, Kind, kindOf, listHas } from './fields.ts'
+import { fieldCount, scanFields, scanRequestLine, scanStatusLine, spots } from './scan.ts'
+import { hasDotSegment, isAuthority } from './target.ts'
 
 const CR = 13
 const LF = 10
-const SP = 32
-const HT = 9
-const COLON = 58
-const PERCENT = 37
-const DOT = 46
 
 export interface HeadLimits {
   /** Bytes of the whole head, start line and empty line included. */
@@ -115,126 +111,6 @@ export function readAnswerHead(buffer: Buffer, from: number, to: number, limits:
   }
 }
 
-// ---------------------------------------------------------------- scanning: where things are, and whether the bytes are allowed
-
-/** Offsets of one head: name start, colon, value start, value end, for every field. One scratch for the thread; a scan is synchronous. */
-let spots = new Int32Array(4 * 128)
-let fields = 0
-
-function scanRequestLine(b: Buffer, from: number, to: number, limits: HeadLimits): number {
-  let i = from
-  while (i < to && TOKEN[b[i]!] === 1) i++
-  if (i - from > 64) throw new WeirError('BAD_REQUEST_LINE', 'the method is longer than 64 bytes')
-  if (i === to) return -1
-  if (i === from || b[i] !== SP) throw new WeirError('BAD_REQUEST_LINE', 'a request line begins with a method and one space')
-  const target = ++i
-  while (i < to && TARGET[b[i]!] === 1) i++
-  if (i - target > limits.target_bytes) throw new WeirError('TARGET_TOO_LONG', `the target is longer than ${limits.target_bytes} bytes`)
-  if (i === to) return -1
-  if (b[i] !== SP || i === target) throw badTarget(b, i, target)
-  return scanVersion(b, i + 1, to)
-}
-
-function badTarget(b: Buffer, at: number, target: number): WeirError {
-  if (b[at] === CR || b[at] === LF || at === target) return new WeirError('BAD_REQUEST_LINE', 'a request line is `METHOD target HTTP/1.1`')
-  return new WeirError('BAD_TARGET', `the target holds byte 0x${b[at]!.toString(16).padStart(2, '0')} at offset ${at - target}`)
-}
-
-const VERSION = Buffer.from('HTTP/1.')
-
-function scanVersion(b: Buffer, from: number, to: number): number {
-  const known = Math.min(to - from, 10)
-  for (let k = 0; k < known; k++) {
-    const c = b[from + k]!
-    if (k < 5 ? c !== VERSION[k] : false) throw new WeirError('BAD_REQUEST_LINE', 'a request line ends with HTTP/1.1 or HTTP/1.0')
-    if (k === 5 && c !== 0x31) throw new WeirError('HTTP_VERSION')
-    if (k === 6 && c !== 0x2e) throw new WeirError('HTTP_VERSION')
-    if (k === 7 && c !== 0x30 && c !== 0x31) throw new WeirError('HTTP_VERSION')
-    if (k === 8 && c !== CR) throw new WeirError('BAD_REQUEST_LINE', 'a request line ends with CR LF right after the version')
-    if (k === 9 && c !== LF) throw new WeirError('BAD_REQUEST_LINE', 'a request line ends with CR LF right after the version')
-  }
-  return known < 10 ? -1 : from + 10
-}
-
-function scanStatusLine(b: Buffer, from: number, to: number, limits: HeadLimits): number {
-  const known = Math.min(to - from, 13)
-  for (let k = 0; k < known; k++) {
-    const c = b[from + k]!
-    const fine =
-      k < 7 ? c === VERSION[k] : k === 7 ? c === 0x30 || c === 0x31 : k === 8 ? c === SP : k === 9 ? c >= 0x31 && c <= 0x35 : k < 12 ? c >= 0x30 && c <= 0x39 : c === SP || c === CR
-    if (!fine) throw new WeirError('BAD_ANSWER', 'the backend did not answer with an HTTP/1.1 status line')
-  }
-  if (known < 13) return -1
-  let i = from + 12
-  while (i < to && VALUE[b[i]!] === 1) if (++i - from > limits.head_bytes) throw new WeirError('BAD_ANSWER', 'the status line is too long')
-  if (i === to) return -1
-  if (b[i] !== CR) throw new WeirError('BAD_ANSWER', 'the reason phrase holds a control character')
-  if (i + 1 === to) return -1
-  if (b[i + 1] !== LF) throw new WeirError('BAD_ANSWER', 'a CR without LF in the status line')
-  return i + 2
-}
-
-/** @returns the offset behind the empty line, or -1 when it has not come yet */
-function scanFields(b: Buffer, from: number, to: number, start: number, limits: HeadLimits): number {
-  const last = start + limits.head_bytes
-  const stop = to < last ? to : last
-  let i = from
-  let count = 0
-  for (;;) {
-    if (i >= stop) break
-    if (b[i] === CR) {
-      if (i + 1 >= stop) break
-      if (b[i + 1] !== LF) throw new WeirError('BAD_HEADER', 'a CR without LF')
-      fields = count
-      return i + 2
-    }
-    if (count === limits.fields) throw new WeirError('HEAD_TOO_LARGE', `more than ${limits.fields} header fields`)
-    const name = i
-    while (i < stop && TOKEN[b[i]!] === 1) i++
-    if (i >= stop) break
-    if (b[i] !== COLON || i === name) throw badName(b, i, name)
-    const colon = i++
-    while (i < stop && (b[i] === SP || b[i] === HT)) i++
-    const value = i
-    while (i < stop && VALUE[b[i]!] === 1) i++
-    if (i >= stop) break
-    if (b[i] !== CR) throw badValue(b[i]!)
-    if (i + 1 >= stop) break
-    if (b[i + 1] !== LF) throw badValue(CR)
-    let end = i
-    while (end > value && (b[end - 1] === SP || b[end - 1] === HT)) end--
-    const at = count * 4
-    if (at === spots.length) growSpots()
-    spots[at] = name - start
-    spots[at + 1] = colon - start
-    spots[at + 2] = value - start
-    spots[at + 3] = end - start
-    count++
-    i += 2
-  }
-  if (stop === last) throw new WeirError('HEAD_TOO_LARGE', `the head is larger than ${limits.head_bytes} bytes`)
-  return -1
-}
-
-function growSpots(): void {
-  const grown = new Int32Array(spots.length * 2)
-  grown.set(spots)
-  spots = grown
-}
-
-function badValue(byte: number): WeirError {
-  return new WeirError('BAD_HEADER', `a header value holds byte 0x${byte.toString(16).padStart(2, '0')}`)
-}
-
-function badName(b: Buffer, at: number, name: number): WeirError {
-  const c = b[at]!
-  if (at === name && (c === SP || c === HT)) return new WeirError('BAD_HEADER', 'a header line begins with white space (folding is not allowed)')
-  if (c === COLON) return new WeirError('BAD_HEADER', 'a header without a name')
-  if (c === SP || c === HT) return new WeirError('BAD_HEADER', 'white space between a header name and its colon')
-  if (c === CR || c === LF) return new WeirError('BAD_HEADER', 'a header line without a colon, or a line end that is not CR LF')
-  return new WeirError('BAD_HEADER', `a header name holds byte 0x${c.toString(16).padStart(2, '0')}`)
-}
-
 // ---------------------------------------------------------------- reading: what they mean
 
 /** What the fields said about framing and connection, before it is judged. */
@@ -254,7 +130,7 @@ class Reading {
 function readFields(head: MessageHead, text: string): Reading {
   const reading = new Reading()
   const headers = head.headers
-  for (let at = 0, last = fields * 4; at < last; at += 4) {
+  for (let at = 0, last = fieldCount * 4; at < last; at += 4) {
     const name = text.slice(spots[at]!, spots[at + 1]!)
     const value = text.slice(spots[at + 2]!, spots[at + 3]!)
     const kind = kindOf(name)
@@ -364,43 +240,6 @@ function checkHost(head: RequestHead, reading: Reading): void {
   if (!isAuthority(reading.host)) throw new WeirError('BAD_HOST', 'Host is not host[:port]')
 }
 
-/** host[:port], nothing else; IPv6 in brackets. */
-export function isAuthority(text: string): boolean {
-  if (text.length === 0 || text.charCodeAt(0) === DOT || text.includes('..')) return false
-  for (let i = 0; i < text.length; i++) {
-    const c = text.charCodeAt(i)
-    if (HOST[c] !== 1 || (c === PERCENT && !isHexPair(text, i + 1))) return false
-  }
-  const bracket = text.charCodeAt(0) === 0x5b ? text.indexOf(']') : -1
-  if (bracket < 0 && (text.includes('[') || text.includes(']'))) return false
-  if (text.charCodeAt(0) === 0x5b && !isIpv6(text.slice(1, bracket))) return false
-  const rest = bracket < 0 ? text : text.slice(bracket + 1)
-  const colon = rest.indexOf(':')
-  if (bracket >= 0 && rest !== '' && colon !== 0) return false
-  if (colon < 0) return true
-  return isPort(rest.slice(colon + 1)) && (bracket >= 0 || colon > 0)
-}
-
-function isHexPair(text: string, at: number): boolean {
-  return isHex(text.charCodeAt(at)) && isHex(text.charCodeAt(at + 1))
-}
-
-/** NaN, behind the end of a text, is none. */
-function isHex(c: number): boolean {
-  return (c >= 0x30 && c <= 0x39) || ((c | 0x20) >= 0x61 && (c | 0x20) <= 0x66)
-}
-
-/** Without a zone: that means something on one host only (RFC 6874). */
-function isIpv6(text: string): boolean {
-  return isIPv6(text) && !text.includes('%')
-}
-
-function isPort(text: string): boolean {
-  if (text.length === 0 || text.length > 5) return false
-  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) < 48 || text.charCodeAt(i) > 57) return false
-  return Number(text) <= 65535
-}
-
 /** `*` for OPTIONS, and absolute form (RFC 9112 §3.2.2), whose authority must be the Host. */
 function rewriteTarget(head: RequestHead, reading: Reading): void {
   const target = head.target
@@ -423,19 +262,6 @@ function rewriteTarget(head: RequestHead, reading: Reading): void {
   else head.headers.unshift('Host', authority)
   const rest = target.slice(slash)
   head.target = rest.startsWith('/') ? rest : `/${rest}`
-}
-
-/**
- * `.` or `..` as a whole segment of the path. Dots may be percent-encoded, and an encoded slash or backslash counts as a separator: a backend
- * that decodes before it resolves must not be led out of the prefix that was matched.
- */
-function hasDotSegment(target: string): boolean {
-  // Nearly every target has neither a dot behind a slash nor anything encoded; look closer only if it has.
-  if (!target.includes('/.') && !target.includes('%')) return false
-  const query = target.indexOf('?')
-  const path = (query < 0 ? target : target.slice(0, query)).toLowerCase()
-  const plain = path.replaceAll('%2e', '.').replaceAll('%2f', '/').replaceAll('%5c', '/')
-  return plain.split('/').some((segment) => segment === '.' || segment === '..')
 }
 
 function finishConnection(head: MessageHead, reading: Reading): void {

@@ -1,6 +1,7 @@
 /** Heads: what RFC 9110 and 9112 say, field by field. Cuts are in `split.test.ts`, other implementations in `conformance/wire`. */
 import { describe, expect, it } from 'vitest'
-import { CHUNKED, isAuthority, readRequestHead, UNTIL_CLOSE } from '../../gateway/wire/head.ts'
+import { CHUNKED, readRequestHead, UNTIL_CLOSE } from '../../gateway/wire/head.ts'
+import { isAuthority } from '../../gateway/wire/target.ts'
 import { answerHead, codeOf, latin1, LIMITS, requestHead } from './helpers.ts'
 
 const request = (lines: readonly string[], line = 'GET /x HTTP/1.1'): string => [line, 'Host: a.test', ...lines, '', ''].join('\r\n')

@@ -53,9 +53,10 @@ it('sockets, exchanges and deadlines return to nothing', { timeout: 60_000 }, as
     socket.on('data', () => {
       const text = ANSWERS[chance(ANSWERS.length)]!
       socket.write(text, 'latin1')
-      // Three in four go on living; the others are cut now or a little later.
-      if (chance(4) === 0) cut(socket)
-      else if (chance(4) === 0) setTimeout(() => cut(socket), chance(5))
+      // Five in eight go on living; the others are cut now or a little later.
+      const fate = chance(8)
+      if (fate < 2) cut(socket)
+      else if (fate === 2) setTimeout(() => cut(socket), chance(5))
     })
   })
   upstream.listen(0, '127.0.0.1')
