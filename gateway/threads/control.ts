@@ -2,7 +2,6 @@
  * The control thread: what runs, and how it changes. A reload has two phases: every data thread builds the new
  * generation, and only when all have, all swap; one problem anywhere and nothing has changed.
  */
-import { isDeepStrictEqual } from 'node:util'
 import type { Address, BuildIssue, Config, Issue, ListenConfig } from '../../config/config.ts'
 import type { Clock } from '../clock.ts'
 import type { Registry, RegistryView } from '../metrics.ts'
@@ -13,15 +12,7 @@ import { controlMetrics } from '../vital.ts'
 import { Crew, type DataThread, type Spawned } from './crew.ts'
 import { type Grant, Grants, modelErrors } from './grants.ts'
 import type { Load, PluginAnswer, PluginCall } from './messages.ts'
-
-/** The file as it was just read. */
-export interface Reading {
-  /** null when there are errors. */
-  readonly config: Config | null
-  readonly issues: readonly Issue[]
-  /** Gives a problem found by the data threads its place in the file. */
-  locate(issue: BuildIssue): Issue
-}
+import { failed, fixedChanges, located, message, type Outcome, type Reading, threadProblem, warnings } from './reading.ts'
 
 export interface ControlOptions {
   readonly clock: Clock
@@ -33,11 +24,6 @@ export interface ControlOptions {
   read(): Promise<Reading>
   /** For the log. */
   format(issues: readonly Issue[]): string
-}
-
-export interface Outcome {
-  readonly ok: boolean
-  readonly issues: readonly Issue[]
 }
 
 export interface ThreadError {
@@ -56,9 +42,6 @@ const PREPARE_MS = 120_000
 const QUICK_MS = 5_000
 const CUT_MS = 1_000
 const MAX_SHARED = 4096
-/** What a running process does not change. */
-const FIXED = ['listen', 'admin', 'metrics', 'threads', 'state', 'timeouts', 'limits', 'access_log'] as const satisfies readonly (keyof Config)[]
-
 export class Control {
   readonly #options: ControlOptions
   readonly #crew: Crew
@@ -320,36 +303,6 @@ const MAX_TIMER_MS = 2 ** 31 - 1
 
 function isPort({ address }: ListenConfig): boolean {
   return 'port' in address
-}
-
-function failed(issues: readonly Issue[]): boolean {
-  return issues.some(({ severity }) => severity === 'error')
-}
-
-/** Threads find the same problems; each is told once. */
-function located(reading: Reading, issues: readonly BuildIssue[]): Issue[] {
-  return [...new Map(issues.map((issue) => [JSON.stringify(issue), issue])).values()].map((issue) => reading.locate(issue))
-}
-
-function warnings(reading: Reading, grant: Grant): Issue[] {
-  return grant.issues.filter(({ severity }) => severity === 'warning').map((issue) => ({ ...reading.locate(issue), severity: 'warning' }))
-}
-
-function fixedChanges(before: Config, after: Config): BuildIssue[] {
-  return FIXED.filter((key) => !isDeepStrictEqual(before[key], after[key])).map((key) => ({
-    at: key,
-    rule: 'needs-restart',
-    message: `\`${key}\` cannot change while the gateway runs`,
-    help: 'Restart it, or put the old value back to reload the rest.',
-  }))
-}
-
-function threadProblem(error: unknown): BuildIssue {
-  return { at: '', rule: 'thread', message: message(error), help: 'See the log.' }
-}
-
-function message(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }
 
 function values<T>(results: readonly PromiseSettledResult<T>[]): T[] {

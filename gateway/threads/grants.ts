@@ -28,15 +28,9 @@ export class Grants {
   readonly #open = new Map<number, Open>()
   readonly #byGrant = new Map<Grant, number>()
   #next = 1
-  #restarts = 0
 
   constructor(deps: { readonly clock: Clock; readonly log: Log }) {
     this.#deps = deps
-  }
-
-  /** Deaths of inference threads so far. */
-  get restarts(): number {
-    return [...this.#open.values()].reduce((sum, { control }) => sum + control.restarts, this.#restarts)
   }
 
   /** Loads what the config names. A config without models loads no code for them either. */
@@ -87,7 +81,6 @@ export class Grants {
     if (open === undefined || open.wanted || open.holders.size > 0) return
     this.#open.delete(id)
     for (const [grant, known] of this.#byGrant) if (known === id) this.#byGrant.delete(grant)
-    this.#restarts += open.control.restarts
     void open.control.close()
   }
 }

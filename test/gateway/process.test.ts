@@ -38,9 +38,9 @@ async function get(from: Weir, target = '/'): Promise<string> {
   return (await from.exchange(request('GET', target))).body.toString()
 }
 
-async function admin(from: Weir, target: string, method = 'GET'): Promise<{ status: number; body: any }> {
+async function admin(from: Weir, target: string, method = 'GET'): Promise<{ status: number; body: Record<string, unknown> }> {
   const answer = await fetch(`http://127.0.0.1:${from.admin}${target}`, { method })
-  return { status: answer.status, body: await answer.json() }
+  return { status: answer.status, body: (await answer.json()) as Record<string, unknown> }
 }
 
 /** Rewrites what stands behind the head that `startWeir` wrote. */
