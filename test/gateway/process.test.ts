@@ -154,6 +154,19 @@ describe('a graceful stop', () => {
     expect(weir.stderr).toMatch(/"in_flight_at_first":1,"cut":0/)
   })
 
+  it('answers the first request of a connection that was made just before', async () => {
+    weir = await startWeir(proxy('drain: { grace: 0ms, deadline: 5s }\n'), { threads: 1 })
+    const made = await weir.connect()
+    const exit = once(weir.process, 'exit')
+    weir.process.kill('SIGTERM')
+    await expect.poll(() => connect({ port: weir!.port }).then((peer) => (peer.destroy(), 'open'), () => 'closed'), { interval: 5 }).toBe('closed')
+    await made.send(request('GET', '/'))
+    const answered = await made.readFinal()
+    expect(answered.status).toBe(200)
+    expect(answered.head.list('connection')).toContain('close')
+    expect(await exit).toEqual([0, null])
+  })
+
   it('cuts at the deadline what does not end', async () => {
     weir = await startWeir(proxy('drain: { grace: 0ms, deadline: 300ms }\n'), { threads: 1 })
     upstream.onRequest = () => undefined
