@@ -35,8 +35,19 @@ export function remove(headers: string[], name: string): number {
   return gone
 }
 
-/** Sets the first field of that name and removes the others; appends if there was none. */
+/**
+ * A field that a plugin made goes out as it is, so it must be one line of latin1: a character beyond would be cut to its low byte, and
+ * U+010A is a line feed then.
+ * @throws TypeError
+ */
+function checkField(name: string, value: string): void {
+  if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name)) throw new TypeError(`${JSON.stringify(name)} is no name of a header field`)
+  if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(value)) throw new TypeError(`the value of header field ${name} holds a control character or one beyond latin1`)
+}
+
+/** Sets the first field of that name and removes the others; appends if there was none. @throws TypeError for what is no header field */
 export function set(headers: string[], name: string, value: string): void {
+  checkField(name, value)
   const lower = name.toLowerCase()
   for (let i = 0; i < headers.length; i += 2) {
     if (!same(headers[i]!, lower)) continue
@@ -49,7 +60,8 @@ export function set(headers: string[], name: string, value: string): void {
   headers.push(name, value)
 }
 
-/** Appends a field, whatever is there. */
+/** Appends a field, whatever is there. @throws TypeError for what is no header field */
 export function add(headers: string[], name: string, value: string): void {
+  checkField(name, value)
   headers.push(name, value)
 }

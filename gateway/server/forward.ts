@@ -75,7 +75,7 @@ export class Forwarder {
   /** Takes a request from the wire. */
   readonly serve = (request: Incoming): void => {
     const generation = this.#generation
-    if (generation === null) throw new WeirError('DRAINING', 'the gateway is starting')
+    if (generation === null) return this.refuse(request.connection, new WeirError('DRAINING', 'the gateway is starting'))
     new Passage(this, generation, request).begin()
   }
 

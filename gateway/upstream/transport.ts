@@ -83,6 +83,12 @@ class Transport implements HttpBackend {
     }
   }
 
+  /** The chosen endpoint, or another one when that is full. */
+  withRoom(): Endpoint | null {
+    const chosen = this.choose()
+    return chosen.pool.hasRoom ? chosen : (this.endpoints.find((endpoint) => endpoint.pool.hasRoom) ?? null)
+  }
+
   state(): EndpointState[] {
     return this.endpoints.map((endpoint) => ({
       url: `${endpoint.config.scheme}://${endpoint.config.authority}${endpoint.config.prefix}`,
@@ -122,9 +128,10 @@ class Call implements AttemptOwner {
     if (cause !== null) return this.#reject(cause)
     const transport = this.#transport
     const x = this.#x
-    const endpoint = transport.choose()
-    const connection = (onlyFresh ? null : endpoint.pool.kept()) ?? endpoint.pool.fresh()
-    if (connection === null) return this.#overloaded()
+    const endpoint = transport.withRoom()
+    if (endpoint === null) return this.#overloaded()
+    const { pool } = endpoint
+    const connection = (onlyFresh ? (pool.fresh() ?? pool.kept()) : (pool.kept() ?? pool.fresh()))!
     this.#endpoint = endpoint
     endpoint.inFlight++
     transport.inFlight.add(1)

@@ -137,5 +137,6 @@ const NO_TRAILERS = new Set([
 ])
 
 export function mayTrail(name: string): boolean {
-  return !NO_TRAILERS.has(name.toLowerCase())
+  const lower = name.toLowerCase()
+  return !NO_TRAILERS.has(lower) && lower !== 'x-request-id' && !lower.startsWith('x-weir-')
 }

@@ -254,7 +254,7 @@ export class Inbound implements Waiting {
     this.#halfClosed = true
     if (this.#state === State.tunnel) return this.#raw!.ended()
     if (this.#state === State.linger) return this.destroy()
-    // A FIN while an answer is owed: callers that are done waiting look just like this (as for Envoy, nginx, HAProxy).
+    // A FIN while an answer is owed: callers that are done waiting look just like this (as for Envoy and nginx).
     if (this.#current !== null) this.destroy()
     else this.close()
   }

@@ -50,6 +50,11 @@ export class Pool implements OutboundOwner {
     return this.#idle.length
   }
 
+  /** A connection can be had: kept or new. */
+  get hasRoom(): boolean {
+    return this.#idle.length > 0 || this.#open.size < this.#options.connections
+  }
+
   /** An idle connection, or null. */
   kept(): Outbound | null {
     return this.#idle.pop() ?? null

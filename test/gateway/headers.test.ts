@@ -1,0 +1,37 @@
+import { describe, expect, test } from 'vitest'
+import { add, all, get, has, remove, set } from '../../gateway/headers.ts'
+
+describe('flat header arrays', () => {
+  test('are read without case, in order', () => {
+    const headers = ['A', '1', 'b', '2', 'a', '3']
+    expect([get(headers, 'a'), all(headers, 'a'), has(headers, 'c'), get(headers, 'c')]).toEqual(['1', ['1', '3'], false, undefined])
+  })
+
+  test('set changes the first, drops the others and keeps the name as sent', () => {
+    const headers = ['A', '1', 'b', '2', 'a', '3', 'c', '4']
+    set(headers, 'a', '9')
+    expect(headers).toEqual(['A', '9', 'b', '2', 'c', '4'])
+    set(headers, 'X-New', 'y')
+    expect(headers.slice(-2)).toEqual(['X-New', 'y'])
+  })
+
+  test('remove says how many there were', () => {
+    const headers = ['a', '1', 'b', '2', 'A', '3']
+    expect(remove(headers, 'a')).toBe(2)
+    expect(headers).toEqual(['b', '2'])
+  })
+
+  // U+010A is written as the byte 0x0A in latin1.
+  test.each(['a\r\nb', 'a\nb', 'a\0', '\x7f', 'a\u010ab', '\u2028'])('a value with %j is no header field', (value) => {
+    expect(() => set([], 'x-a', value)).toThrow(TypeError)
+    expect(() => add([], 'x-a', value)).toThrow(TypeError)
+  })
+
+  test.each(['', 'a b', 'a:', 'é', 'a\n'])('%j is no name', (name) => expect(() => add([], name, 'v')).toThrow(TypeError))
+
+  test('latin1 and tabs pass', () => {
+    const headers: string[] = []
+    add(headers, 'x-a', 'é\tb ÿ')
+    expect(headers).toEqual(['x-a', 'é\tb ÿ'])
+  })
+})
