@@ -56,7 +56,7 @@ export async function run(source: Source, terminal: Terminal): Promise<number> {
     if (outcome.issues.length > 0) terminal.error(formatIssues(outcome.issues))
     if (!outcome.ok) return 2
     terminal.out(await greeting(terminal.version, { ...config, ...opened.addresses, listen: control.listening }, control.status.threads.wanted, source))
-    const watch = source.file === null ? null : (await import('../../config/watch.ts')).watchConfig(source.file, clock, () => void control.reload())
+    const watch = source.file === null ? null : (await import('../../config/watch.ts')).watchConfig(source.file, clock, () => void control.reload(true))
     await stopping.ended
     watch?.close()
     await opened.close()

@@ -139,11 +139,15 @@ export class Control {
     })
   }
 
-  /** Reads the file again and makes it the running configuration, or changes nothing. */
-  reload(): Promise<Outcome> {
+  /**
+   * Reads the file again and makes it the running configuration, or changes nothing.
+   * @param unlessSame a text that runs already is left alone (whoever asks by hand wants models and plugins read again, too)
+   */
+  reload(unlessSame = false): Promise<Outcome> {
     return this.#exclusive(async () => {
       if (this.#state !== 'serving') return { ok: false, issues: [] }
       const reading = await this.#options.read()
+      if (unlessSame && this.synchronized && reading.config?.hash === this.#config!.hash) return { ok: true, issues: this.#issues }
       const issues = reading.config === null ? reading.issues : await this.#apply(reading, reading.config)
       const ok = !failed(issues)
       this.#metrics.weir_config_reloads_total({ result: ok ? 'ok' : 'error' }).add()
