@@ -79,17 +79,20 @@ const KINDS = new Map<string, number>([
   ['via', Kind.via],
 ])
 
-/** Lengths and first letters of the names above: one look spares the map for nearly every other field. */
-const LENGTHS = new Uint8Array(64)
-const FIRSTS = new Uint8Array(256)
-for (const name of KINDS.keys()) {
-  LENGTHS[name.length] = 1
-  FIRSTS[name.charCodeAt(0)] = 1
-  FIRSTS[name.charCodeAt(0) - 32] = 1
-}
+/** Names as they were spelled → kind: most names come again and again in the same spelling. Callers choose them, so it stops growing. */
+const spelled = new Map<string, number>()
+const MAX_SPELLED = 1024
 
 export function kindOf(name: string): number {
-  if (name.length >= 64 || LENGTHS[name.length] === 0 || FIRSTS[name.charCodeAt(0)] === 0) return Kind.plain
+  const known = spelled.get(name)
+  if (known !== undefined) return known
+  const kind = look(name)
+  // A copy: a name cut out of a head would keep that whole head in memory.
+  if (spelled.size < MAX_SPELLED && name.length <= 64) spelled.set(Buffer.from(name, 'latin1').toString('latin1'), kind)
+  return kind
+}
+
+function look(name: string): number {
   const lower = name.toLowerCase()
   const kind = KINDS.get(lower)
   if (kind !== undefined) return kind
