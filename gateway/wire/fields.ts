@@ -79,17 +79,16 @@ const KINDS = new Map<string, number>([
   ['via', Kind.via],
 ])
 
-/** Names as they were spelled → kind: most names come again and again in the same spelling. Callers choose them, so it stops growing. */
-const spelled = new Map<string, number>()
-const MAX_SPELLED = 1024
+/** Which pairs of length and first letter the names above have: one look spares the map for nearly every other field. */
+const PAIRS = new Uint8Array(32 * 64)
+for (const name of KINDS.keys()) PAIRS[pairOf(name)] = 1
+
+function pairOf(name: string): number {
+  return ((name.length & 63) << 5) | (name.charCodeAt(0) & 31)
+}
 
 export function kindOf(name: string): number {
-  const known = spelled.get(name)
-  if (known !== undefined) return known
-  const kind = look(name)
-  // A copy: a name cut out of a head would keep that whole head in memory.
-  if (spelled.size < MAX_SPELLED && name.length <= 64) spelled.set(Buffer.from(name, 'latin1').toString('latin1'), kind)
-  return kind
+  return PAIRS[pairOf(name)] === 0 ? Kind.plain : look(name)
 }
 
 function look(name: string): number {
