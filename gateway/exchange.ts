@@ -6,6 +6,7 @@
  * what it names, Keep-Alive, TE, Trailer, Upgrade, Expect, Proxy-*) are never in them: framing is the wire's alone.
  */
 import { type Code, codes, WeirError } from './errors.ts'
+import { Fields } from './headers.ts'
 import type { Columns } from './payload/columns.ts'
 
 // ---------------------------------------------------------------- bodies
@@ -50,7 +51,7 @@ export interface Tunnel {
 /** What a backend answers, and what a plugin replies with. */
 export class Answer {
   status: number
-  headers: string[]
+  #fields: Fields
   body: Body
   /** Reason phrase as received; '' = the standard one. */
   phrase = ''
@@ -65,10 +66,24 @@ export class Answer {
   /** Model name and version, for the log, when a model answered. */
   model: { readonly name: string; readonly version: string } | null = null
 
-  constructor(status: number, headers: string[], body: Body) {
+  /** @param headers flat, or as the wire has them */
+  constructor(status: number, headers: string[] | Fields, body: Body) {
     this.status = status
-    this.headers = headers
+    this.#fields = headers instanceof Fields ? headers : Fields.of(headers)
     this.body = body
+  }
+
+  /** Flat; may be changed in place. */
+  get headers(): string[] {
+    return this.#fields.list
+  }
+
+  set headers(headers: string[]) {
+    this.#fields = Fields.of(headers)
+  }
+
+  get fields(): Fields {
+    return this.#fields
   }
 }
 
@@ -232,8 +247,7 @@ export class Exchange {
   readonly method: string
   /** Origin-form target, byte for byte as received (or `*`). */
   target: string
-  /** Request headers, Host included, hop-by-hop fields gone. Plugins change them in place through `headers.ts`. */
-  headers: string[]
+  #fields: Fields
   body: Body
   readonly caller: Caller
   readonly route: RouteInfo
@@ -278,7 +292,7 @@ export class Exchange {
   constructor(init: ExchangeInit) {
     this.method = init.method
     this.target = init.target
-    this.headers = init.headers
+    this.#fields = init.headers instanceof Fields ? init.headers : Fields.of(init.headers)
     this.body = init.body
     this.caller = init.caller
     this.route = init.route
@@ -289,6 +303,20 @@ export class Exchange {
     this.started = init.started
     this.leg = init.leg
     this.slots = init.slots === 0 ? null : new Array<unknown>(init.slots).fill(undefined)
+  }
+
+  /** Request headers, flat, Host included, hop-by-hop fields gone. Plugins change them in place through `headers.ts`. */
+  get headers(): string[] {
+    return this.#fields.list
+  }
+
+  set headers(headers: string[]) {
+    this.#fields = Fields.of(headers)
+  }
+
+  /** The same as the wire has them: a look at `headers` costs, a look at these does not. */
+  get fields(): Fields {
+    return this.#fields
   }
 
   /** Path without the query, byte for byte. */
@@ -341,7 +369,8 @@ const EMPTY = Buffer.alloc(0)
 export interface ExchangeInit {
   readonly method: string
   readonly target: string
-  readonly headers: string[]
+  /** Flat, or as the wire has them. */
+  readonly headers: string[] | Fields
   readonly body: Body
   readonly caller: Caller
   readonly route: RouteInfo

@@ -24,6 +24,8 @@ export interface Missing {
 }
 
 export interface Router<R> {
+  /** Some route asks for a host or a header; when none does, `find` may be given no headers. */
+  readonly looksAtHeaders: boolean
   /**
    * @param target as received; what follows `?` is ignored
    * @param headers flat, Host included

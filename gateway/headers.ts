@@ -65,3 +65,67 @@ export function add(headers: string[], name: string, value: string): void {
   checkField(name, value)
   headers.push(name, value)
 }
+
+/**
+ * The header fields of a message on its way. They come as a block of lines and mostly go as that block; it becomes a flat array
+ * only when somebody looks. From then on the array is what counts.
+ */
+export class Fields {
+  #block: string
+  #list: string[] | null
+  /** What `marked` says while the block stands. */
+  readonly #marked: boolean
+
+  /**
+   * @param block `Name: value` lines, each with CR LF
+   * @param marked whether the block holds the one field that the writer must know of: Host in a request, Date in an answer
+   */
+  constructor(block: string, marked: boolean, list: string[] | null = null) {
+    this.#block = block
+    this.#marked = marked
+    this.#list = list
+  }
+
+  static of(list: string[]): Fields {
+    return new Fields('', false, list)
+  }
+
+  /** Flat; may be changed in place. */
+  get list(): string[] {
+    return (this.#list ??= parseBlock(this.#block))
+  }
+
+  /** The lines for the wire. */
+  get lines(): string {
+    return this.#list === null ? this.#block : headerLines(this.#list)
+  }
+
+  /** Appends a field that is known to be one. */
+  append(name: string, value: string): void {
+    if (this.#list === null) this.#block += `${name}: ${value}\r\n`
+    else this.#list.push(name, value)
+  }
+
+  /** @param name lower case: `host` or `date`, the field that the block was marked for */
+  marked(name: string): boolean {
+    return this.#list === null ? this.#marked : has(this.#list, name)
+  }
+}
+
+function parseBlock(block: string): string[] {
+  const list: string[] = []
+  for (let at = 0; at < block.length; ) {
+    const colon = block.indexOf(':', at)
+    const end = block.indexOf('\r\n', colon)
+    list.push(block.slice(at, colon), block.slice(colon + 2, end))
+    at = end + 2
+  }
+  return list
+}
+
+/** Header lines of a flat array. Values are latin1 and already checked. */
+export function headerLines(headers: readonly string[]): string {
+  let text = ''
+  for (let i = 0; i < headers.length; i += 2) text += `${headers[i]!}: ${headers[i + 1]!}\r\n`
+  return text
+}

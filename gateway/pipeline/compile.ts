@@ -35,6 +35,16 @@ export async function compileRoute(route: RouteConfig, plugins: readonly Plugin[
   }
   try {
     for (const [index, plugin] of plugins.entries()) built.push(await build(route, index, plugin, built, backend, slots, deps))
+    const back = built.toReversed()
+    const phases = {
+      request: steps(built, (hooks) => hooks.request?.bind(hooks)),
+      requestBody: steps(built, (hooks) => hooks.requestBody?.bind(hooks)),
+      response: steps(back, (hooks) => hooks.response?.bind(hooks)),
+      responseBody: steps(back, (hooks) => hooks.responseBody?.bind(hooks)),
+      responseChunk: steps(back, (hooks) => hooks.responseChunk?.bind(hooks)),
+      done: steps(back, (hooks) => hooks.done?.bind(hooks)),
+    }
+    const replayBytes = Math.max(0, ...built.map((one) => one.hooks.replayBytes ?? 0))
     return {
       name: route.name,
       format: route.format === null ? null : deps.formats(route.format),
@@ -42,14 +52,10 @@ export async function compileRoute(route: RouteConfig, plugins: readonly Plugin[
       backend,
       plugins: built.map((one) => one.instance),
       slots: slots.count,
-      request: steps(built, (hooks) => hooks.request?.bind(hooks)),
-      requestBody: steps(built, (hooks) => hooks.requestBody?.bind(hooks)),
+      ...phases,
       send: compose(built, backend),
-      response: steps(built.toReversed(), (hooks) => hooks.response?.bind(hooks)),
-      responseBody: steps(built.toReversed(), (hooks) => hooks.responseBody?.bind(hooks)),
-      responseChunk: steps(built.toReversed(), (hooks) => hooks.responseChunk?.bind(hooks)),
-      done: steps(built.toReversed(), (hooks) => hooks.done?.bind(hooks)),
-      replayBytes: Math.max(0, ...built.map((one) => one.hooks.replayBytes ?? 0)),
+      replayBytes,
+      plain: replayBytes === 0 && Object.values(phases).every((phase) => phase === null),
       admin: new Map(built.filter((one) => one.hooks.admin !== undefined).map((one): [string, Readonly<Record<string, AdminRoute>>] => [one.instance, one.hooks.admin!])),
       close,
     }

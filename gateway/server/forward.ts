@@ -15,10 +15,10 @@ import { requestIdFrom } from '../telemetry/request_id.ts'
 import { exchangeMetrics, listenerMetrics } from '../vital.ts'
 import type { Inbound } from '../wire/inbound.ts'
 import type { Incoming, IncomingWatcher } from '../wire/incoming.ts'
-import { headerLines, phraseOf } from '../wire/write.ts'
+import { phraseOf } from '../wire/write.ts'
 import { gather, tapped } from './buffer.ts'
 import { type Forwarding, forwarding, isLastHop } from './forwarded.ts'
-import { answerLines, dropOwnFields, Lane } from './lane.ts'
+import { answerLines, Lane } from './lane.ts'
 import { asWeirError, rescue } from './rescue.ts'
 import { upgradeOf } from './upgrade.ts'
 
@@ -85,12 +85,14 @@ export class Forwarder {
     const requestId = requestIdFrom(undefined)
     const answer = rescue(error, requestId, this.log)
     const body = answer.body as Buffer
-    const head = `HTTP/1.1 ${answer.status} ${phraseOf(answer.status)}\r\n${headerLines(answer.headers)}${connection.dateLine}content-length: ${body.length}\r\nx-request-id: ${requestId}\r\nconnection: close\r\n\r\n`
+    const head = `HTTP/1.1 ${answer.status} ${phraseOf(answer.status)}\r\n${answer.fields.lines}${connection.dateLine}content-length: ${body.length}\r\nx-request-id: ${requestId}\r\nconnection: close\r\n\r\n`
     connection.socket.write(head + body.toString('latin1'), 'latin1')
     connection.close()
     this.record?.(refusedRecord(connection, error, requestId, answer.status, body.length))
   }
 }
+
+const NO_HEADERS: readonly string[] = []
 
 /** One exchange under way. */
 class Passage implements IncomingWatcher {
@@ -127,13 +129,13 @@ class Passage implements IncomingWatcher {
   async #pass(): Promise<void> {
     try {
       this.#check()
-      if (isLastHop(this.#request.head.method, this.#request.head.headers)) return this.#respond(new Answer(204, [], null))
+      if (isLastHop(this.#request.head)) return this.#respond(new Answer(204, [], null))
       const found = this.#find(0)
       const candidate = found.when === null ? found : await this.#judge(found)
       const x = this.#x ?? this.#exchange(candidate)
       this.#route = candidate.route
       x.phase = 'request'
-      const answer = await this.#answer(candidate.route, x)
+      const answer = candidate.route.plain ? await this.#ask(candidate.route, x) : await this.#answer(candidate.route, x)
       if (this.#left) return this.#finish(null)
       this.#respond(answer)
     } catch (error) {
@@ -151,12 +153,14 @@ class Passage implements IncomingWatcher {
     const { limits } = this.#generation.config
     if (this.#forwarder.inFlight > limits.in_flight) throw overloaded()
     this.#caller = this.#forwarder.forwarding.apply(this.#request)
-    if (head.requestIds !== 1 || head.requestId !== this.#requestId) headers.set(head.headers, 'x-request-id', this.#requestId)
+    if (head.requestIds === 0) head.fields.append('x-request-id', this.#requestId)
+    else if (head.requestIds > 1 || head.requestId !== this.#requestId) headers.set(head.headers, 'x-request-id', this.#requestId)
   }
 
   #find(from: number): Candidate<CompiledRoute> {
     const { head } = this.#request
-    const found = this.#generation.router.find(head.method, head.target, head.headers, from)
+    const { router } = this.#generation
+    const found = router.find(head.method, head.target, router.looksAtHeaders ? head.headers : NO_HEADERS, from)
     if (found.route !== null) return found
     if (found.allow === null) throw new WeirError('NO_ROUTE')
     throw new NotAllowed(found.allow)
@@ -181,7 +185,7 @@ class Passage implements IncomingWatcher {
     const x = new Exchange({
       method: head.method,
       target: head.target,
-      headers: head.headers,
+      headers: head.fields,
       body: this.#request.body,
       caller: this.#caller,
       route,
@@ -196,6 +200,13 @@ class Passage implements IncomingWatcher {
     x.params = candidate.params
     this.#x = x
     return x
+  }
+
+  /** A route without hooks; errors are rescued by `#fail`. */
+  #ask(route: CompiledRoute, x: Exchange): Answer | Promise<Answer> {
+    x.reached = route.plugins.length
+    x.phase = 'backend'
+    return route.send(x, x.leg)
   }
 
   /** The hooks and the backend: from the exchange to its answer, everything of it seen by those who asked. */
@@ -271,7 +282,6 @@ class Passage implements IncomingWatcher {
     const x = this.#x
     this.#status = answer.status
     this.#firstByteAt = this.#forwarder.clock.now()
-    dropOwnFields(answer.headers)
     if (x !== null) x.answer = answer
     request.respond(answer, this.#lines(answer), this.#broken !== null)
   }

@@ -6,8 +6,9 @@ import { BlockList, isIP, isIPv6 } from 'node:net'
 import type { ForwardedConfig } from '../../config/config.ts'
 import { WeirError } from '../errors.ts'
 import type { Caller } from '../exchange.ts'
-import { all, get, set } from '../headers.ts'
+import { all, type Fields, get, has, set } from '../headers.ts'
 import { Kind, kindOf } from '../wire/fields.ts'
+import type { RequestHead } from '../wire/head.ts'
 import type { Incoming } from '../wire/incoming.ts'
 
 /** A request that passed here this often goes in a circle; fewer times is a chain of gateways. */
@@ -28,13 +29,18 @@ export function forwarding(config: ForwardedConfig): Forwarding {
 
   function apply(request: Incoming): Caller {
     const { head } = request
-    const headers = head.headers
-    if (via !== null) addVia(headers, head.via, via, head.minor)
+    if (via !== null) addVia(head, via)
+    if (!head.forwarded) {
+      if (xForwarded) addXForwarded(head.fields, request)
+      if (rfc7239) head.fields.append('forwarded', forwardedValue(request))
+      return request
+    }
+    // Somebody in front said something of the way: believed or dropped.
     const believed = trusted !== null && isTrusted(trusted, request.address)
-    if (head.forwarded && !believed) dropForwarded(headers)
-    const caller = believed && head.forwarded ? namedCaller(request, headers, trusted) : request
-    if (xForwarded) addXForwarded(headers, request)
-    if (rfc7239) addForwarded(headers, request)
+    if (!believed) dropForwarded(head.headers)
+    const caller = believed ? namedCaller(request, head.headers, trusted) : request
+    if (xForwarded) extendXForwarded(head.headers, request)
+    if (rfc7239) extend(head.headers, 'forwarded', forwardedValue(request))
     return caller
   }
   return { apply, answerLines: via === null ? '' : `via: 1.1 ${via}\r\n` }
@@ -56,9 +62,9 @@ function isTrusted(list: BlockList, address: string): boolean {
   return address === '' || list.check(address, isIPv6(address) ? 'ipv6' : 'ipv4')
 }
 
-function addVia(headers: string[], seen: string, name: string, minor: number): void {
-  if (seen !== '' && passes(seen, name) >= MAX_PASSES) throw new WeirError('LOOP')
-  headers.push('via', `1.${minor} ${name}`)
+function addVia(head: RequestHead, name: string): void {
+  if (head.via !== '' && passes(head.via, name) >= MAX_PASSES) throw new WeirError('LOOP')
+  head.fields.append('via', `1.${head.minor} ${name}`)
 }
 
 function passes(via: string, name: string): number {
@@ -71,8 +77,9 @@ function passes(via: string, name: string): number {
  * Max-Forwards of OPTIONS (RFC 9110 §7.6.2): counted down on the way.
  * @returns true when weir is the last hop and answers itself
  */
-export function isLastHop(method: string, headers: string[]): boolean {
+export function isLastHop({ method, fields }: RequestHead): boolean {
   if (method !== 'OPTIONS') return false
+  const headers = fields.list
   const value = get(headers, 'max-forwards')
   if (value === undefined || !/^\d{1,9}$/.test(value)) return false
   if (Number(value) === 0) return true
@@ -91,32 +98,44 @@ function dropForwarded(headers: string[]): void {
   headers.length = kept
 }
 
-function addXForwarded(headers: string[], request: Incoming): void {
-  const address = request.address === '' ? 'unknown' : request.address
-  append(headers, request.head.forwarded, 'x-forwarded-for', address)
-  // What a trusted proxy in front said of the caller's side stands: it saw that side, weir did not.
-  if (!request.head.forwarded || all(headers, 'x-forwarded-proto').length === 0) headers.push('x-forwarded-proto', request.tls ? 'https' : 'http')
-  if (request.head.host !== '' && (!request.head.forwarded || all(headers, 'x-forwarded-host').length === 0)) headers.push('x-forwarded-host', request.head.host)
-  if (!request.head.forwarded || all(headers, 'x-forwarded-port').length === 0) headers.push('x-forwarded-port', request.connection.localPortText)
+function addXForwarded(fields: Fields, request: Incoming): void {
+  fields.append('x-forwarded-for', nodeOf(request))
+  fields.append('x-forwarded-proto', protoOf(request))
+  if (request.head.host !== '') fields.append('x-forwarded-host', request.head.host)
+  fields.append('x-forwarded-port', request.connection.localPortText)
+}
+
+/** What a trusted proxy in front said of the caller's side stands: it saw that side, weir did not. */
+function extendXForwarded(headers: string[], request: Incoming): void {
+  extend(headers, 'x-forwarded-for', nodeOf(request))
+  if (!has(headers, 'x-forwarded-proto')) headers.push('x-forwarded-proto', protoOf(request))
+  if (request.head.host !== '' && !has(headers, 'x-forwarded-host')) headers.push('x-forwarded-host', request.head.host)
+  if (!has(headers, 'x-forwarded-port')) headers.push('x-forwarded-port', request.connection.localPortText)
 }
 
 /** Appends to the list in the last field of that name, or adds the field. */
-function append(headers: string[], mayExist: boolean, name: string, value: string): void {
-  if (mayExist) {
-    for (let i = headers.length - 2; i >= 0; i -= 2) {
-      if (headers[i]!.toLowerCase() !== name) continue
-      headers[i + 1] = `${headers[i + 1]!}, ${value}`
-      return
-    }
+function extend(headers: string[], name: string, value: string): void {
+  for (let i = headers.length - 2; i >= 0; i -= 2) {
+    if (headers[i]!.toLowerCase() !== name) continue
+    headers[i + 1] = `${headers[i + 1]!}, ${value}`
+    return
   }
   headers.push(name, value)
 }
 
-function addForwarded(headers: string[], request: Incoming): void {
+function nodeOf({ address }: Incoming): string {
+  return address === '' ? 'unknown' : address
+}
+
+function protoOf({ tls }: Incoming): string {
+  return tls ? 'https' : 'http'
+}
+
+function forwardedValue(request: Incoming): string {
   const { address } = request
   const node = address === '' ? 'unknown' : isIPv6(address) ? `"[${address}]:${request.port}"` : `"${address}:${request.port}"`
   const host = request.head.host === '' ? '' : `;host="${request.head.host}"`
-  append(headers, request.head.forwarded, 'forwarded', `for=${node};proto=${request.tls ? 'https' : 'http'}${host}`)
+  return `for=${node};proto=${protoOf(request)}${host}`
 }
 
 /** The rightmost address of X-Forwarded-For that is no trusted proxy. */

@@ -63,26 +63,3 @@ function tenths(ms: number): string {
   const rest = micros % 1000
   return rest === 0 ? String(micros / 1000) : `${Math.floor(micros / 1000)}.${rest < 10 ? `00${rest}` : rest < 100 ? `0${rest}` : rest}`
 }
-
-/** Drops from a backend's answer what only weir says: request id and x-weir-*. In place; nearly always there is nothing to drop. */
-export function dropOwnFields(headers: string[]): void {
-  for (let i = 0; i < headers.length; i += 2) {
-    if (!isOwn(headers[i]!)) continue
-    let kept = i
-    for (let j = i + 2; j < headers.length; j += 2) {
-      if (isOwn(headers[j]!)) continue
-      headers[kept] = headers[j]!
-      headers[kept + 1] = headers[j + 1]!
-      kept += 2
-    }
-    headers.length = kept
-    return
-  }
-}
-
-function isOwn(name: string): boolean {
-  const first = name.charCodeAt(0) | 0x20
-  if (first !== 0x78 || name.charCodeAt(1) !== 0x2d) return false
-  const lower = name.toLowerCase()
-  return lower === 'x-request-id' || lower.startsWith('x-weir-')
-}

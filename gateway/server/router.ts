@@ -140,6 +140,7 @@ export function compileRouter<R>(entries: readonly RouteEntry<R>[]): Router<R> {
   const others = patterns.filter((rule) => firstLiteral(rule) === null).map(asOption)
 
   return {
+    looksAtHeaders: entries.some(({ match }) => match.host !== null || Object.keys(match.headers).length > 0),
     find(method, target, headers, from = 0) {
       const mark = target.indexOf('?')
       const path = mark < 0 ? target : target.slice(0, mark)

@@ -33,6 +33,6 @@ function asEntry(endpoint: BuiltinRoute): RouteEntry<CompiledRoute> {
   const backend: Backend = { name: '', kind: 'builtin', send }
   const match: RouteConfig['match'] = { host: null, methods: endpoint.methods, path: endpoint.path, headers: {}, when: null }
   const none = { request: null, requestBody: null, response: null, responseBody: null, responseChunk: null, done: null }
-  const route: CompiledRoute = { name: endpoint.path, format: oip, maxBodyBytes: MAX_BODY_BYTES, backend, plugins: [], slots: 0, ...none, send, replayBytes: 0, admin: new Map(), close: async () => undefined }
+  const route: CompiledRoute = { name: endpoint.path, format: oip, maxBodyBytes: MAX_BODY_BYTES, backend, plugins: [], slots: 0, ...none, send, replayBytes: 0, plain: true, admin: new Map(), close: async () => undefined }
   return { match, when: null, route }
 }

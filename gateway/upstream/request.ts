@@ -1,7 +1,7 @@
 /** The request as a backend gets it: canonical, with the backend's own Host, path prefix and headers. */
 import type { EndpointConfig, HttpBackendConfig } from '../../config/config.ts'
 import type { Body, Exchange } from '../exchange.ts'
-import { headerLines } from '../wire/write.ts'
+import { headerLines } from '../headers.ts'
 
 export type WriteHead = (x: Exchange, endpoint: EndpointConfig) => string
 
@@ -16,23 +16,29 @@ export function headWriter(config: HttpBackendConfig): WriteHead {
   const fixed = headerLines(config.headers)
   const fixedHost = typeof config.host === 'object' ? config.host.name : null
   const keepHost = config.host === 'keep'
+  const asTheyAre = keepHost && overridden.size === 0
   return function writeHead(x, endpoint) {
     const target = x.target === '*' ? '*' : endpoint.prefix + x.target
-    let text = `${x.method} ${target} HTTP/1.1\r\n`
-    let host = keepHost ? null : (fixedHost ?? endpoint.authority)
-    let hosted = false
-    const headers = x.headers
-    for (let i = 0; i < headers.length; i += 2) {
-      const name = headers[i]!
-      if (name.length === 4 && name.toLowerCase() === 'host') {
-        hosted = true
-        host ??= headers[i + 1]!
-        text += `${name}: ${host}\r\n`
-      } else if (overridden.size === 0 || !overridden.has(name.toLowerCase())) text += `${name}: ${headers[i + 1]!}\r\n`
-    }
-    if (!hosted) text += `Host: ${host ?? endpoint.authority}\r\n`
-    return text + fixed + framing(x)
+    const start = `${x.method} ${target} HTTP/1.1\r\n`
+    // Nothing to change: the lines go as they came.
+    if (asTheyAre && x.fields.marked('host')) return start + x.fields.lines + framing(x)
+    return start + rewritten(x.headers, keepHost ? null : (fixedHost ?? endpoint.authority), endpoint.authority, overridden) + fixed + framing(x)
   }
+}
+
+/** @param host what Host becomes, null = as sent @param fallback where the caller (HTTP/1.0) sent none */
+function rewritten(headers: readonly string[], host: string | null, fallback: string, overridden: ReadonlySet<string>): string {
+  let lines = ''
+  let hosted = false
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i]!
+    const lower = name.toLowerCase()
+    if (lower === 'host') {
+      hosted = true
+      lines += `${name}: ${host ?? headers[i + 1]!}\r\n`
+    } else if (!overridden.has(lower)) lines += `${name}: ${headers[i + 1]!}\r\n`
+  }
+  return hosted ? lines : `${lines}Host: ${host ?? fallback}\r\n`
 }
 
 function framing(x: Exchange): string {

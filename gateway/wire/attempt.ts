@@ -266,7 +266,7 @@ export class Attempt implements LegWatcher, BodyTaker, FlowSource, Sink {
 }
 
 function answerOf(head: AnswerHead, body: Buffer | Flow | null): Answer {
-  const answer = new Answer(head.status, head.headers, body)
+  const answer = new Answer(head.status, head.fields, body)
   answer.phrase = head.phrase
   answer.statedLength = head.stated
   return answer

@@ -48,6 +48,9 @@ export const Kind = {
   via: 12,
   /** An underscore twin of a name above: refused, since some servers read both as one. */
   twin: 13,
+  date: 14,
+  /** `x-weir-*`. */
+  own: 15,
 } as const
 
 const KINDS = new Map<string, number>([
@@ -77,24 +80,33 @@ const KINDS = new Map<string, number>([
   ['forwarded', Kind.forwarded],
   ['x-request-id', Kind.request_id],
   ['via', Kind.via],
+  ['date', Kind.date],
 ])
 
 /** Which pairs of length and first letter the names above have: one look spares the map for nearly every other field. */
 const PAIRS = new Uint8Array(32 * 64)
-for (const name of KINDS.keys()) PAIRS[pairOf(name)] = 1
+for (const name of KINDS.keys()) PAIRS[pairOf(name.charCodeAt(0), name.length)] = 1
+const OWN = 'x-weir-'
+for (let length = OWN.length + 1; length < 64; length++) PAIRS[pairOf(OWN.charCodeAt(0), length)] = 1
 
-function pairOf(name: string): number {
-  return ((name.length & 63) << 5) | (name.charCodeAt(0) & 31)
+function pairOf(first: number, length: number): number {
+  return ((length & 63) << 5) | (first & 31)
 }
 
 export function kindOf(name: string): number {
-  return PAIRS[pairOf(name)] === 0 ? Kind.plain : look(name)
+  return kindAt(name, 0, name.length)
+}
+
+/** Kind of the field whose name is `text[from, to)`. */
+export function kindAt(text: string, from: number, to: number): number {
+  return PAIRS[pairOf(text.charCodeAt(from), to - from)] === 0 ? Kind.plain : look(text.slice(from, to))
 }
 
 function look(name: string): number {
   const lower = name.toLowerCase()
   const kind = KINDS.get(lower)
   if (kind !== undefined) return kind
+  if (lower.startsWith(OWN)) return Kind.own
   return lower.includes('_') && KINDS.has(lower.replaceAll('_', '-')) ? Kind.twin : Kind.plain
 }
 

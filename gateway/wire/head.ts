@@ -5,12 +5,14 @@
  * whole head means never depends on where the stream was cut. Whatever two readers could understand in two ways is refused.
  */
 import { WeirError } from '../errors.ts'
-import { dropNamed, Kind, kindOf, listHas } from './fields.ts'
+import { Fields, set } from '../headers.ts'
+import { dropNamed, Kind, kindAt, listHas } from './fields.ts'
 import { fieldCount, scanFields, scanRequestLine, scanStatusLine, spots } from './scan.ts'
 import { hasDotSegment, isAuthority } from './target.ts'
 
 const CR = 13
 const LF = 10
+const SP = 32
 
 export interface HeadLimits {
   /** Bytes of the whole head, start line and empty line included. */
@@ -23,10 +25,12 @@ export interface HeadLimits {
 export const CHUNKED = -2
 export const UNTIL_CLOSE = -1
 
+const NO_FIELDS = new Fields('', false)
+
 /** End-to-end fields only; what frames the message or belongs to the connection has become a property. */
 export class MessageHead {
   minor = 1
-  headers: string[] = []
+  fields = NO_FIELDS
   /** Bytes, `CHUNKED` or (answers) `UNTIL_CLOSE`. */
   length = 0
   /** The connection may carry another message after this one. */
@@ -35,6 +39,11 @@ export class MessageHead {
   upgrade = ''
   /** Where the next message begins in the scanned buffer. */
   end = 0
+
+  /** Flat; a look at them costs. */
+  get headers(): string[] {
+    return this.fields.list
+  }
 }
 
 export class RequestHead extends MessageHead {
@@ -80,7 +89,7 @@ export function readRequestHead(buffer: Buffer, from: number, to: number, limits
   head.end = end
   const text = buffer.toString('latin1', from, end)
   readRequestLine(head, text, lineEnd - from)
-  const reading = readFields(head, text)
+  const reading = readFields(head, text, lineEnd - from)
   finishRequest(head, reading)
   return head
 }
@@ -102,7 +111,7 @@ export function readAnswerHead(buffer: Buffer, from: number, to: number, limits:
     head.minor = text.charCodeAt(7) - 48
     head.status = (text.charCodeAt(9) - 48) * 100 + (text.charCodeAt(10) - 48) * 10 + text.charCodeAt(11) - 48
     head.phrase = text.slice(13, lineEnd - from - 2)
-    const reading = readFields(head, text)
+    const reading = readFields(head, text, lineEnd - from)
     finishAnswer(head, reading, bodyless)
     return head
   } catch (error) {
@@ -123,19 +132,34 @@ class Reading {
   te = ''
   host = ''
   hosts = 0
-  hostAt = -1
+  dated = false
   keepAlive = ''
 }
 
-function readFields(head: MessageHead, text: string): Reading {
+/**
+ * Sorts the fields: what goes through stays a block of lines, cut out of `text` in runs as long as possible; what frames or steers is read.
+ * @param start where the first line begins
+ */
+function readFields(head: MessageHead, text: string, start: number): Reading {
   const reading = new Reading()
-  const headers = head.headers
+  let block = ''
+  /** Where the run of lines that go through as they are began. */
+  let run = start
   for (let at = 0, last = fieldCount * 4; at < last; at += 4) {
-    const name = text.slice(spots[at]!, spots[at + 1]!)
-    const value = text.slice(spots[at + 2]!, spots[at + 3]!)
-    const kind = kindOf(name)
-    if (kind === Kind.plain || readKnown(head, reading, kind, name, value)) headers.push(name, value)
+    const line = spots[at]!
+    const colon = spots[at + 1]!
+    const value = spots[at + 2]!
+    const end = spots[at + 3]!
+    const next = at + 4 < last ? spots[at + 4]! : text.length - 2
+    const kind = kindAt(text, line, colon)
+    const passes = kind === Kind.plain || readKnown(head, reading, kind, text.slice(line, colon), text.slice(value, end))
+    if (passes && value === colon + 2 && text.charCodeAt(colon + 1) === SP && end + 2 === next) continue
+    block += text.slice(run, line)
+    if (passes) block += `${text.slice(line, colon)}: ${text.slice(value, end)}\r\n`
+    run = next
   }
+  block = block === '' ? text.slice(run, text.length - 2) : block + text.slice(run, text.length - 2)
+  head.fields = new Fields(block, head instanceof RequestHead ? reading.hosts > 0 : reading.dated)
   return reading
 }
 
@@ -154,8 +178,13 @@ function readKnown(head: MessageHead, reading: Reading, kind: number, name: stri
     case Kind.host:
       reading.hosts++
       reading.host = value
-      reading.hostAt = head.headers.length
       return true
+    case Kind.date:
+      reading.dated = true
+      return true
+    case Kind.own:
+      // What only weir says of an answer, another gateway's included.
+      return head instanceof RequestHead
     case Kind.connection:
       reading.connection = reading.connection === '' ? value : `${reading.connection},${value}`
       return false
@@ -177,7 +206,8 @@ function readKnown(head: MessageHead, reading: Reading, kind: number, name: stri
       if (head instanceof RequestHead) throw new WeirError('BAD_HEADER', `the header name "${name}" can be taken for "${name.replaceAll('_', '-')}"`)
       return true
     default:
-      if (head instanceof RequestHead) noteRequestField(head, kind, value)
+      if (!(head instanceof RequestHead)) return kind !== Kind.request_id
+      noteRequestField(head, kind, value)
       return true
   }
 }
@@ -258,7 +288,7 @@ function rewriteTarget(head: RequestHead, reading: Reading): void {
   if (!isAuthority(authority)) throw new WeirError('BAD_HOST', 'the authority of the target is not host[:port]')
   if (reading.hosts === 1 && reading.host.toLowerCase() !== authority.toLowerCase()) throw new WeirError('BAD_HOST', 'Host differs from the authority of the target')
   head.host = authority
-  if (reading.hosts === 1) head.headers[reading.hostAt + 1] = authority
+  if (reading.hosts === 1) set(head.headers, 'host', authority)
   else head.headers.unshift('Host', authority)
   const rest = target.slice(slash)
   head.target = rest.startsWith('/') ? rest : `/${rest}`

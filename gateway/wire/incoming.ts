@@ -1,12 +1,12 @@
 /** One request on a connection of a caller, and the way to answer it. */
 import { WeirError } from '../errors.ts'
 import type { Body, Caller, Flow, Sink, Tunnel } from '../exchange.ts'
-import { has } from '../headers.ts'
+import { type Fields, headerLines } from '../headers.ts'
 import type { BodyTaker } from './body.ts'
 import { BodyFlow, BufferFlow, type FlowSource } from './flow.ts'
 import type { RequestHead } from './head.ts'
 import type { Inbound } from './inbound.ts'
-import { headerLines, ONE_WRITE_BYTES, phraseOf, writeLastChunk, writeMessage, writePiece } from './write.ts'
+import { ONE_WRITE_BYTES, phraseOf, writeLastChunk, writeMessage, writePiece } from './write.ts'
 
 /** Who wants to know how an exchange went on the caller's side. */
 export interface IncomingWatcher {
@@ -20,7 +20,7 @@ export interface IncomingWatcher {
 export interface Outgoing {
   readonly status: number
   readonly phrase: string
-  readonly headers: readonly string[]
+  readonly fields: Fields
   readonly body: Body
   readonly statedLength: number
   readonly tunnel: Tunnel | null
@@ -162,9 +162,9 @@ export class Incoming implements Caller, BodyTaker, FlowSource, Sink {
     this.answering = true
     this.#keep = !close && this.head.persistent && this.#bodyDone && !this.connection.draining && !this.#refusesUpgrade(answer)
     const phrase = answer.phrase === '' ? phraseOf(answer.status) : answer.phrase
-    const start = `HTTP/1.1 ${answer.status} ${phrase}\r\n${headerLines(answer.headers)}${lines}`
+    const start = `HTTP/1.1 ${answer.status} ${phrase}\r\n${answer.fields.lines}${lines}`
     if (answer.tunnel !== null) return this.#respondTunnel(answer, start)
-    const head = start + this.#dateLine(answer.headers) + this.#framing(answer) + this.#connectionLines()
+    const head = start + this.#dateLine(answer.fields) + this.#framing(answer) + this.#connectionLines()
     this.#sendBody(head, bodyOf(answer, this.head.method))
   }
 
@@ -209,8 +209,8 @@ export class Incoming implements Caller, BodyTaker, FlowSource, Sink {
     return this.#keep ? this.connection.keepAliveLines : 'connection: close\r\n\r\n'
   }
 
-  #dateLine(headers: readonly string[]): string {
-    return has(headers, 'date') ? '' : this.connection.dateLine
+  #dateLine(fields: Fields): string {
+    return fields.marked('date') ? '' : this.connection.dateLine
   }
 
   // ---- Sink of the answer's flow

@@ -1,18 +1,12 @@
 /** Writing messages: one string for a head, one buffer and one system call for a small message. */
 import type { Duplex } from 'node:stream'
+import { headerLines } from '../headers.ts'
 
 /** Up to here head and body are copied into one buffer; a larger body is written behind its head without a copy. */
 export const ONE_WRITE_BYTES = 65_536
 
 const CRLF = Buffer.from('\r\n')
 const LAST_CHUNK = Buffer.from('0\r\n\r\n')
-
-/** Header lines of a flat array. Values are latin1 and already checked. */
-export function headerLines(headers: readonly string[]): string {
-  let text = ''
-  for (let i = 0; i < headers.length; i += 2) text += `${headers[i]!}: ${headers[i + 1]!}\r\n`
-  return text
-}
 
 /** @returns false when the socket asks to wait for `drain` */
 export function writeMessage(socket: Duplex, head: string, body: Buffer | null): boolean {

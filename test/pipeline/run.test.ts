@@ -261,7 +261,7 @@ describe('chunks', () => {
 describe('what is absent costs nothing', () => {
   test('a route without plugins has no phases, and sends straight to its backend', async () => {
     const { route } = await bench([])
-    expect(route).toMatchObject({ request: null, requestBody: null, response: null, responseBody: null, responseChunk: null, done: null, slots: 0, replayBytes: 0 })
+    expect(route).toMatchObject({ request: null, requestBody: null, response: null, responseBody: null, responseChunk: null, done: null, slots: 0, replayBytes: 0, plain: true })
     expect(route.send).toBe(route.backend.send)
   })
 

@@ -308,7 +308,7 @@ describe('answers that say too much', () => {
   })
 
   it('what outgrows its reader ends the connection in the middle of what was received', async () => {
-    const { gateway, caller } = await start({ route: { responseBody: [], maxBodyBytes: 10 } as never })
+    const { gateway, caller } = await start({ route: { responseBody: [], maxBodyBytes: 10, plain: false } as never })
     upstream.onRequest = async (_, peer) => {
       await peer.send('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n')
       await pause(30)

@@ -1,7 +1,7 @@
 /** Any cut of a stream gives the same messages and the same end; what a grammar makes is read as what it made. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { headerLines } from '../../gateway/wire/write.ts'
+import { type Fields, headerLines } from '../../gateway/headers.ts'
 import { everyCut, latin1, LIMITS, read } from './helpers.ts'
 
 const SMALL = { head_bytes: 120, fields: 5, target_bytes: 30 }
@@ -138,7 +138,8 @@ describe('a grammar', () => {
         expect(reading).toMatchObject({ code: null, waiting: false, consumed: stream.length * 2 })
         expect(reading.messages.length).toBe(2)
         for (const message of reading.messages) {
-          expect(message.head).toMatchObject({ method, target, host: 'a.test', headers: ['Host', 'a.test', ...fields.flatMap(({ name, value }) => [name, value])] })
+          expect(message.head).toMatchObject({ method, target, host: 'a.test' })
+          expect((message.head['fields'] as Fields).list).toEqual(['Host', 'a.test', ...fields.flatMap(({ name, value }) => [name, value])])
           expect([message.body, message.trailers]).toEqual([data, trailers])
         }
       }),
@@ -156,7 +157,8 @@ describe('a grammar', () => {
         const stream = latin1(`HTTP/1.1 ${status} ${phrase}\r\n${framing}${lines}\r\n${text}`)
         const reading = read('answer', stream, cutsOf(stream.length, parts))
         expect(reading).toMatchObject({ code: null, waiting: false, consumed: stream.length })
-        expect(reading.messages[0]!.head).toMatchObject({ status, phrase, headers: fields.flatMap(({ name, value }) => [name, value]) })
+        expect(reading.messages[0]!.head).toMatchObject({ status, phrase })
+        expect((reading.messages[0]!.head['fields'] as Fields).list).toEqual(fields.flatMap(({ name, value }) => [name, value]))
         expect([reading.messages[0]!.body, reading.messages[0]!.trailers]).toEqual([data, trailers])
       }),
       { numRuns: 300 },

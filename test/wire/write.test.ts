@@ -1,7 +1,8 @@
 /** What is written is what a reader reads. */
 import { PassThrough } from 'node:stream'
 import { describe, expect, it } from 'vitest'
-import { headerLines, phraseOf, writeLastChunk, writeMessage, writePiece } from '../../gateway/wire/write.ts'
+import { headerLines } from '../../gateway/headers.ts'
+import { phraseOf, writeLastChunk, writeMessage, writePiece } from '../../gateway/wire/write.ts'
 import { STATUS_CODES } from 'node:http'
 import { read } from './helpers.ts'
 
