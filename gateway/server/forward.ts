@@ -282,7 +282,10 @@ class Passage implements IncomingWatcher {
     const x = this.#x
     this.#status = answer.status
     this.#firstByteAt = this.#forwarder.clock.now()
-    if (x !== null) x.answer = answer
+    if (x !== null) {
+      x.answer = answer
+      x.phase = 'response'
+    }
     request.respond(answer, this.#lines(answer), this.#broken !== null)
   }
 
