@@ -144,11 +144,16 @@ export function isExposed({ address, token, tls }: AdminConfig): boolean {
 
 export function checkAdmin(scene: Scene, admin: AdminConfig | null): void {
   if (admin === null || !isExposed(admin)) return
-  complain(scene, 'admin', {
+  complain(scene, 'admin', exposure(admin))
+}
+
+/** The complaint about a listener that `isExposed`. */
+export function exposure({ address }: AdminConfig): { readonly rule: string; readonly message: string; readonly help: string } {
+  return {
     rule: 'admin-exposed',
-    message: `the admin listener can be reached from elsewhere (${formatAddress(admin.address)}) and asks for nothing`,
+    message: `the admin listener can be reached from elsewhere (${formatAddress(address)}) and asks for nothing`,
     help: 'Write `admin: { address: …, token: "${ADMIN_TOKEN}" }`, or `tls` with `client_ca`, or listen on 127.0.0.1.',
-  })
+  }
 }
 
 // ---------------------------------------------------------------- models

@@ -24,7 +24,7 @@ export interface Terminal {
 }
 
 /** Bounds the garbage that a data thread lets lie between two collections. */
-const YOUNG_GENERATION_MB = 32
+const YOUNG_GENERATION_MB = 8
 /** The same file as source and as built. */
 const ENTRY = new URL(`../threads/data${extname(import.meta.url)}`, import.meta.url)
 

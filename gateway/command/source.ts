@@ -1,6 +1,7 @@
 /** Where `weir run` has its configuration from: a file or flags, and the flags that stand over a file. */
 import { availableParallelism } from 'node:os'
 import { formatAddress, isComplaint, parseAddress } from '../../config/addresses.ts'
+import { exposure, isExposed } from '../../config/checks.ts'
 import type { Address, BuildIssue, Config, Issue } from '../../config/config.ts'
 import { configFromFlags } from '../../config/flags.ts'
 import { type Loaded, type LoaderParts, loadConfig } from '../../config/load.ts'
@@ -38,6 +39,7 @@ function overridden(config: Config, { file, listen, admin, threads }: Source, wr
   else if (file !== null && admin !== null) {
     const found = address(admin, '--admin')
     if (found !== null) changed.admin = { token: null, tls: null, ...config.admin, address: found }
+    if (changed.admin != null && isExposed(changed.admin)) wrong({ at: '--admin', ...exposure(changed.admin) })
   }
   if (threads !== null && threads !== 'auto') {
     if (/^\d{1,3}$/.test(threads) && Number(threads) >= 1 && Number(threads) <= 256) changed.threads = Number(threads)

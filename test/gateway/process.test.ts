@@ -318,6 +318,16 @@ describe('the command line', () => {
     await once(child, 'exit')
   })
 
+  it('--admin cannot open what the file may not', async () => {
+    const { code, error } = await command('run', '--to', 'http://127.0.0.1:1', '--admin', '0.0.0.0:0')
+    expect(code).toBe(2)
+    expect(error).toContain('admin-exposed')
+    const file = path.join(folder, 'inside.yaml')
+    await writeFile(file, `listen: 127.0.0.1:${await freePort()}\n${constant('a')}`)
+    const over = await command('run', file, '--admin', '0.0.0.0:0')
+    expect([over.code, over.error]).toEqual([2, expect.stringContaining('admin-exposed')])
+  })
+
   it('a port in use is exit code 1, and named', async () => {
     const user = net.createServer().listen(0, '127.0.0.1')
     await once(user, 'listening')
