@@ -12,6 +12,7 @@ import { controlMetrics } from '../vital.ts'
 import { Crew, type DataThread, type Spawned } from './crew.ts'
 import { type Grant, Grants, modelErrors } from './grants.ts'
 import type { Load, PluginAnswer, PluginCall } from './messages.ts'
+import { SharedMemory } from './shared.ts'
 import { failed, fixedChanges, located, message, type Outcome, type Reading, threadProblem, warnings } from './reading.ts'
 
 export interface ControlOptions {
@@ -41,12 +42,11 @@ export interface Status {
 const PREPARE_MS = 120_000
 const QUICK_MS = 5_000
 const CUT_MS = 1_000
-const MAX_SHARED = 4096
 export class Control {
   readonly #options: ControlOptions
   readonly #crew: Crew
   readonly #drain: Drain
-  readonly #shared = new Map<string, SharedArrayBuffer>()
+  readonly #shared = new SharedMemory()
   readonly #metrics
   #state: Status['state'] = 'starting'
   #config: Config | null = null
@@ -66,7 +66,7 @@ export class Control {
     this.#grants = new Grants({ clock, log })
     const release = (thread: number, grant: number): void => this.#grants.release(thread, grant)
     const died = (thread: number): void => this.#grants.died(thread)
-    this.#crew = new Crew({ clock, log, spawn: options.spawn, share: (key, bytes) => this.#share(key, bytes), release, died, raise: (thread) => this.#exclusive(() => this.#raise(thread)) })
+    this.#crew = new Crew({ clock, log, spawn: options.spawn, share: (key, bytes) => this.#shared.piece(key, bytes), release, died, raise: (thread) => this.#exclusive(() => this.#raise(thread)) })
     this.#drain = new Drain(clock, {
       unready: () => (this.#state = 'draining'),
       announce: () => this.#crew.each('drain', [], QUICK_MS),
@@ -224,6 +224,7 @@ export class Control {
     if (fixed.length > 0) return [...reading.issues, ...fixed]
     const grant = await this.#grants.load(config)
     const problems = modelErrors(grant)
+    this.#shared.begin()
     if (problems.length === 0) problems.push(...(await this.#prepareAll(config, grant)))
     const issues = [...reading.issues, ...warnings(reading, grant), ...located(reading, problems)]
     if (failed(issues)) {
@@ -252,6 +253,7 @@ export class Control {
     const results = await Promise.allSettled(threads.map(({ link }) => link.ask('commit', [], QUICK_MS)))
     for (const [i, result] of results.entries()) if (result.status === 'rejected') await this.#crew.giveUp(threads[i]!)
     if (old !== null) this.#grants.drop(old)
+    this.#shared.commit()
   }
 
   /** A replacement gets what the others have. */
@@ -289,16 +291,6 @@ export class Control {
 
   #partOf(listen: readonly ListenConfig[], thread: DataThread): readonly ListenConfig[] {
     return thread.index === 0 ? listen : listen.filter(isPort)
-  }
-
-  #share(key: string, bytes: number): SharedArrayBuffer {
-    const name = `${bytes} ${key}`
-    const known = this.#shared.get(name)
-    if (known !== undefined) return known
-    if (this.#shared.size >= MAX_SHARED) throw new Error(`more than ${MAX_SHARED} shared pieces of memory`)
-    const made = new SharedArrayBuffer(bytes)
-    this.#shared.set(name, made)
-    return made
   }
 }
 
