@@ -1,0 +1,65 @@
+/** The dashboard against a real Prometheus that scrapes a real weir, which has seen a bit of everything. */
+import { appendFile } from 'node:fs/promises'
+import path from 'node:path'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { request } from '../blackbox/message.ts'
+import { startWeir, type Weir } from '../blackbox/weir.ts'
+import { describeWith, freePort } from '../servers.ts'
+import { complaints, queriesOf, readDashboard } from './dashboard.ts'
+import { type Prometheus, startPrometheus } from './prometheus.ts'
+
+const MODELS = path.resolve(import.meta.dirname, '../../config/examples/models')
+const ROW = JSON.stringify({ inputs: [{ name: 'features', datatype: 'FP32', shape: [1, 30], data: Array.from({ length: 30 }, (_, i) => i) }] })
+
+describeWith('prometheus', 'every query of the dashboard against a running weir', (program) => {
+  let weir: Weir
+  let prometheus: Prometheus
+  let traffic: NodeJS.Timeout
+
+  beforeAll(async () => {
+    weir = await startWeir(
+      `
+models: ${MODELS}
+backends:
+  gone: { url: "http://127.0.0.1:${await freePort()}" }
+  inside: { model: cancer }
+  constant: { answer: { status: 200, body: "ok" } }
+  other: { answer: { status: 200, body: "ok" } }
+routes:
+  - { name: fraud, match: { path: /fraud }, backend: gone, format: oip, plugins: [{ fallback: { to: [inside] } }] }
+  - { name: arms, match: { path: /arms }, backend: constant, plugins: [{ rate_limit: { per_second: 20 } }, { split: { arms: { constant: 1, other: 1 } } }] }
+  - { name: all, match: { path: "/**" }, backend: gone }
+`,
+      { threads: 2 },
+    )
+    const turn = (): void => {
+      const asks = [request('POST', '/fraud', [], ROW), request('POST', '/v2/models/cancer/infer', [], ROW), request('GET', '/arms'), request('GET', '/x'), 'BAD\r\n\r\n']
+      for (const ask of asks) weir.exchange(ask).catch(() => undefined)
+    }
+    traffic = setInterval(turn, 50)
+    // A reload that changes nothing and one that fails.
+    await fetch(`http://127.0.0.1:${weir.admin}/reload`, { method: 'POST' })
+    prometheus = await startPrometheus(program, [{ url: `http://127.0.0.1:${weir.admin}/metrics` }])
+    await prometheus.scraped(2)
+    await appendFile(path.join(weir.folder, 'weir.yaml'), 'nonsense: 1\n')
+    await prometheus.scraped(8)
+  }, 60_000)
+
+  afterAll(async () => {
+    clearInterval(traffic)
+    await prometheus?.close()
+    await weir?.stop()
+  })
+
+  it('is accepted, finds something, and has the labels of its legend', async () => {
+    expect(await complaints(prometheus, queriesOf(readDashboard()), '10s')).toEqual([])
+  })
+
+  it('tells what happened', async () => {
+    const value = async (expr: string): Promise<number | undefined> => (await prometheus.query(expr))[0]?.value
+    expect(await value('weir_fallback_total{from="gone",to="inside",reason="connect"}')).toBeGreaterThan(5)
+    expect(await value('sum(weir_model_run_seconds_count{model="cancer"})')).toBeGreaterThan(5)
+    expect(await value('weir_config_synchronized')).toBe(0)
+    expect(await value('sum(weir_refused_requests_total{code="BAD_REQUEST_LINE"})')).toBeGreaterThan(5)
+  })
+})
