@@ -10,7 +10,6 @@ import { runDone, runRequest, runRequestBody, runResponse, runResponseBody, tapC
 import type { CompiledRoute } from '../pipeline/route.ts'
 import type { Log } from '../plugin.ts'
 import type { ExchangeRecord } from '../telemetry/access.ts'
-import { endedBy } from '../telemetry/endings.ts'
 import { requestIdFrom } from '../telemetry/request_id.ts'
 import { exchangeMetrics, listenerMetrics } from '../vital.ts'
 import type { Inbound } from '../wire/inbound.ts'
@@ -19,6 +18,7 @@ import { phraseOf } from '../wire/write.ts'
 import { gather, tapped } from './buffer.ts'
 import { type Forwarding, forwarding, isLastHop } from './forwarded.ts'
 import { answerLines, Lane } from './lane.ts'
+import { exchangeRecord, refusedRecord } from './record.ts'
 import { asWeirError, rescue } from './rescue.ts'
 import { upgradeOf } from './upgrade.ts'
 
@@ -337,42 +337,13 @@ class Passage implements IncomingWatcher {
   }
 
   #record(error: WeirError | null): ExchangeRecord {
-    const request = this.#request
-    const x = this.#x
-    const answer = x?.answer ?? null
-    const ended = this.#forwarder.clock.now()
-    const code = this.#broken?.code ?? error?.code ?? answer?.code ?? null
-    return {
-      request_id: this.#requestId,
-      inference_id: x?.inferenceId ?? '',
-      client: this.#caller.address,
-      method: request.head.method,
-      target: request.head.target,
-      protocol: request.head.minor === 0 ? 'HTTP/1.0' : 'HTTP/1.1',
-      host: request.head.host,
-      status: this.#left && this.#status === 0 ? CALLER_LEFT_STATUS : this.#status,
-      code,
-      flags: x?.flags ?? null,
-      phase: x?.phase ?? 'request',
-      ended_by: endedBy(code, answer?.backend ?? ''),
-      route: this.#route?.name ?? '',
-      backend: answer?.backend ?? '',
-      arm: x?.arm ?? '',
-      attempts: x?.attempts ?? 0,
-      fallback: x?.fallback ?? '',
-      bytes_received: Buffer.isBuffer(request.body) ? request.body.length : request.bytesReceived,
-      bytes_sent: request.bytesSent,
-      duration_ms: ended - request.started,
-      backend_ms: x?.waited ?? 0,
-      ttfb_ms: this.#firstByteAt === 0 ? -1 : this.#firstByteAt - request.started,
-      model: answer?.model?.name ?? '',
-      model_version: answer?.model?.version ?? '',
-    }
+    return exchangeRecord({
+      request: this.#request, caller: this.#caller, requestId: this.#requestId, x: this.#x, route: this.#route?.name ?? '',
+      status: this.#left && this.#status === 0 ? codes.CALLER_LEFT.status : this.#status,
+      code: this.#broken?.code ?? error?.code ?? null, firstByteAt: this.#firstByteAt, endedAt: this.#forwarder.clock.now(),
+    })
   }
 }
-
-/** What the log says where nobody was there to get a status (nginx's and Caddy's 499). */
-const CALLER_LEFT_STATUS = codes.CALLER_LEFT.status
 
 class NotAllowed extends WeirError {
   readonly allow: string
@@ -394,13 +365,5 @@ async function gatherAnswer(answer: Answer, max: number): Promise<Buffer> {
   } catch (error) {
     if (!(error instanceof WeirError) || error.code !== 'BODY_TOO_LARGE') throw error
     throw new WeirError('INVALID_ANSWER', `the answer of the backend is larger than the ${max} bytes this route buffers`)
-  }
-}
-
-function refusedRecord(connection: Inbound, error: WeirError, requestId: string, status: number, bytes: number): ExchangeRecord {
-  return {
-    request_id: requestId, inference_id: '', client: connection.address, method: '', target: '', protocol: '', host: '', status, code: error.code, flags: null,
-    phase: 'request', ended_by: endedBy(error.code, ''), route: '', backend: '', arm: '', attempts: 0, fallback: '', bytes_received: 0, bytes_sent: bytes,
-    duration_ms: 0, backend_ms: 0, ttfb_ms: 0, model: '', model_version: '',
   }
 }
