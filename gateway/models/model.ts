@@ -1,5 +1,6 @@
 /** One version of one model as a data thread uses it: request columns in, answer columns out. */
 import type { Body, Leg } from '../exchange.ts'
+import type { Clock } from '../clock.ts'
 import { WeirError } from '../errors.ts'
 import type { Counter, Histogram, Registry } from '../metrics.ts'
 import type { Log } from '../plugin.ts'
@@ -15,6 +16,7 @@ import { bindRows, bindTensors, chooseOutputs } from './signature.ts'
 export type Gather = (body: Body, maxBytes: number) => Buffer | Promise<Buffer>
 
 export interface ModelDeps {
+  readonly clock: Clock
   readonly registry: Registry
   readonly log: Log
 }
@@ -24,16 +26,18 @@ export class Model {
   /** What answers say of who made them. */
   readonly identity: { readonly name: string; readonly version: string }
   readonly #host: ModelHost | null
+  readonly #clock: Clock
   readonly #log: Log
   readonly #seconds: Histogram
   readonly #failures: Readonly<Record<'input' | 'run' | 'overload', Counter>>
 
   /** @param host null when the model failed to load */
-  constructor(description: ModelDescription, host: ModelHost | null, { registry, log }: ModelDeps) {
+  constructor(description: ModelDescription, host: ModelHost | null, { clock, registry, log }: ModelDeps) {
     this.description = description
     const { name, version } = description
     this.identity = { name, version }
     this.#host = host
+    this.#clock = clock
     this.#log = log
     const handles = registry.handles(modelMetrics)
     const labels = { model: name, version }
@@ -67,6 +71,11 @@ export class Model {
     } catch (error) {
       throw this.#failure(error, inputs)
     }
+  }
+
+  /** Monotonic milliseconds. */
+  now(): number {
+    return this.#clock.now()
   }
 
   async close(): Promise<void> {

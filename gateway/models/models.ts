@@ -1,7 +1,6 @@
 /** The models of one generation as a data thread has them: the small ones loaded here, the others behind the inference thread. */
 import type { MessagePort } from 'node:worker_threads'
 import type { ModelBackendConfig, OnnxBackendConfig } from '../../config/config.ts'
-import type { Clock } from '../clock.ts'
 import { WeirError } from '../errors.ts'
 import type { Backend } from '../exchange.ts'
 import { clip } from '../payload/json.ts'
@@ -13,7 +12,6 @@ import { type Gather, Model, type ModelDeps } from './model.ts'
 import { openSession } from './session.ts'
 
 export interface ModelsDeps extends ModelDeps {
-  readonly clock: Clock
   readonly gather: Gather
 }
 

@@ -127,3 +127,11 @@ test('no models: live, ready, and an empty list', async () => {
   expect((await at('/v2/health/ready').handle(exchange(null, null, { method: 'GET' }), {})).status).toBe(200)
   await none.close()
 })
+
+test('the run of a model is waiting for a backend', async () => {
+  const route = routes.find(({ path }) => path === '/v2/models/{model}/infer')!
+  const x = exchange(golden(join(fixtures, 'cancer', '1'))[0]!.text, null, { method: 'POST' })
+  expect(x.waited).toBe(0)
+  expect((await route.handle(x, { model: 'cancer' })).status).toBe(200)
+  expect(x.waited).toBeGreaterThan(0)
+})
