@@ -5,7 +5,8 @@
  * other as CEL says, and here they compute with each other too (`input.n + 1` is a double). `matches` runs in linear time
  * (`regex.ts`) and takes a literal pattern. Only what a condition names is read from the exchange.
  */
-import { type ASTNode, Environment } from '@marcbachmann/cel-js'
+import { createRequire } from 'node:module'
+import type { ASTNode, Environment } from '@marcbachmann/cel-js'
 import { nearest } from '../../config/issues.ts'
 import type { Exchange } from '../exchange.ts'
 import type { Condition } from '../plugin.ts'
@@ -17,6 +18,10 @@ const LIMITS = { maxAstNodes: 500, maxDepth: 32, maxListElements: 200, maxMapEnt
 const MAX_LENGTH = 4096
 /** Roots whose values are text: nothing can be subtracted from them. */
 const TEXT_ROOTS: readonly string[] = ['header', 'query', 'cookie', 'client']
+
+/** Loaded with the first condition: most configurations have none, and every thread would pay for it at its start. */
+const load = createRequire(import.meta.url)
+let cel: typeof import('@marcbachmann/cel-js') | null = null
 
 type Names = readonly string[]
 type Context = Record<string, unknown>
@@ -75,7 +80,8 @@ function compile(text: string): Compiled {
 }
 
 function environment(patterns: ReadonlyMap<string, (value: string) => boolean>): Environment {
-  const env = new Environment({ limits: LIMITS, homogeneousAggregateLiterals: false })
+  cel ??= load('@marcbachmann/cel-js') as typeof import('@marcbachmann/cel-js')
+  const env = new cel.Environment({ limits: LIMITS, homogeneousAggregateLiterals: false })
   for (const root of ROOTS) env.registerVariable(root, root === 'input' || root === 'output' ? 'map<string, dyn>' : 'map<string, string>')
   for (const word of WORDS) env.registerVariable(word, 'string')
   env.registerFunction(`string.${LINEAR}(string): bool`, (value: string, pattern: string) => patterns.get(pattern)!(value))
