@@ -1,5 +1,5 @@
 /** A route as the request path sees it: every question the config can answer is answered; what no plugin asked for is `null`. */
-import type { Answer, Backend, Exchange, RouteInfo, Send } from '../exchange.ts'
+import type { Backend, Exchange, RouteInfo, Send } from '../exchange.ts'
 import type { AdminRoute, Verdict } from '../plugin.ts'
 
 /** One hook with what is needed to attribute a failure to its plugin. */
@@ -38,5 +38,3 @@ export interface CompiledRoute extends RouteInfo {
   readonly admin: ReadonlyMap<string, Readonly<Record<string, AdminRoute>>>
   close(): Promise<void>
 }
-
-export type { Answer }

@@ -231,7 +231,9 @@ class Passage implements IncomingWatcher {
       if (verdict instanceof Promise) verdict = await verdict
     }
     if (verdict !== null) return verdict
-    if (route.replayBytes > 0 && x.body !== null && !Buffer.isBuffer(x.body) && x.body.length <= route.replayBytes) await this.#makeReplayable(route, x)
+    const { replayBytes } = route
+    // A body that may have to be sent again is made whole, if it is short enough.
+    if (replayBytes > 0 && x.body !== null && !Buffer.isBuffer(x.body) && x.body.length <= replayBytes) x.body = await holdFlow(x.body, x.leg, replayBytes)
     x.phase = 'backend'
     return route.send(x, x.leg)
   }
@@ -242,13 +244,6 @@ class Passage implements IncomingWatcher {
     if (this.#broken !== null) throw this.#broken
     this.#x!.error ??= cause
     return rescue(cause, this.#requestId, this.#forwarder.log)
-  }
-
-  /** A body that may have to be sent again is made whole, if it is short enough. */
-  async #makeReplayable(route: CompiledRoute, x: Exchange): Promise<void> {
-    const body = x.body
-    if (body === null || Buffer.isBuffer(body)) return
-    x.body = await holdFlow(body, x.leg, route.replayBytes)
   }
 
   async #response(route: CompiledRoute, x: Exchange): Promise<Answer> {
