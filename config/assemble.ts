@@ -1,6 +1,6 @@
 /** From valid parts of the file to the types of `config.ts`. Each function reports what the schema cannot say and gives null then. */
 import { isComplaint, parseAddress, parseEndpoint } from './addresses.ts'
-import type { Address, AdminConfig, AnswerBackendConfig, BackendConfig, EndpointConfig, HttpBackendConfig, ListenConfig, ServerTls, UpstreamTls } from './config.ts'
+import type { Address, AdminConfig, AnswerBackendConfig, BackendConfig, BatchingConfig, EndpointConfig, HttpBackendConfig, ListenConfig, ServerTls, SpeaksConfig, UpstreamTls } from './config.ts'
 import { needFile } from './files.ts'
 import { join } from './issues.ts'
 import { complain, type Scene } from './scene.ts'
@@ -57,7 +57,10 @@ interface WrittenHttp {
   readonly host?: HttpBackendConfig['host']
   readonly headers?: Readonly<Record<string, string>>
   readonly tls?: Partial<Omit<UpstreamTls, 'verify'>> & { readonly verify: boolean }
+  readonly speaks?: WrittenSpeaks
 }
+type WrittenSpeaks = SpeaksConfig['format'] | { readonly format: SpeaksConfig['format']; readonly model?: string; readonly version?: string | number; readonly columns?: readonly string[] }
+export type WrittenBatching = 'off' | { readonly max_rows: number; readonly max_wait: number }
 interface WrittenAnswer {
   readonly status: number
   readonly headers?: Readonly<Record<string, string>>
@@ -67,7 +70,7 @@ interface WrittenAnswer {
 }
 type WrittenBackend =
   | WrittenHttp
-  | { readonly onnx: string; readonly placement?: 'auto' | 'inline' | 'thread'; readonly columns?: readonly string[] }
+  | { readonly onnx: string; readonly placement?: 'auto' | 'inline' | 'thread'; readonly batching: WrittenBatching; readonly columns?: readonly string[] }
   | { readonly model: string; readonly version: string | number }
   | { readonly answer: WrittenAnswer }
 
@@ -75,11 +78,27 @@ export function backend(scene: Scene, name: string, written: WrittenBackend): Ba
   const path = join('backends', name)
   if ('onnx' in written) {
     needFile(scene, join(path, 'onnx'), written.onnx)
-    return { kind: 'onnx', name, path: written.onnx, placement: written.placement ?? 'auto', columns: written.columns ?? null }
+    return { kind: 'onnx', name, path: written.onnx, placement: written.placement ?? 'auto', batching: batching(written.batching), columns: written.columns ?? null }
   }
   if ('model' in written) return { kind: 'model', name, model: written.model, version: String(written.version) }
   if ('answer' in written) return answer(scene, name, written.answer, join(path, 'answer'))
   return http(scene, name, written as WrittenHttp, path)
+}
+
+export function batching(written: WrittenBatching): BatchingConfig | null {
+  return written === 'off' ? null : { max_rows: written.max_rows, max_wait_ms: written.max_wait }
+}
+
+/** Formats whose requests name the model in the path. */
+const NAMED_MODEL: readonly SpeaksConfig['format'][] = ['oip', 'kserve_v1', 'tfs']
+
+function speaks(scene: Scene, written: WrittenSpeaks | undefined, path: string): SpeaksConfig | null {
+  if (written === undefined) return null
+  const { format, model = '', version = '', columns = null } = typeof written === 'string' ? { format: written } : written
+  const named = NAMED_MODEL.includes(format)
+  if (named && model === '') return complain(scene, path, { rule: 'missing-key', message: `\`${format}\` names a model in every request, and none is given`, help: `Write \`speaks: { format: ${format}, model: … }\`.` })
+  if (!named && model !== '') return complain(scene, join(path, 'model'), { rule: 'useless-key', message: `\`${format}\` has no name of a model in its requests`, help: 'Remove it.' })
+  return { format, model, version: String(version), columns }
 }
 
 function http(scene: Scene, name: string, written: WrittenHttp, path: string): HttpBackendConfig | null {
@@ -107,6 +126,7 @@ function http(scene: Scene, name: string, written: WrittenHttp, path: string): H
     // A certificate and a virtual host go by the name in the url; a plain-http model server sees the caller's Host, as behind any reverse proxy.
     host: written.host ?? (secure ? 'backend' : 'keep'),
     tls: upstreamTls(scene, written.tls, join(path, 'tls')),
+    speaks: speaks(scene, written.speaks, join(path, 'speaks')),
   }
 }
 

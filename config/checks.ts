@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises'
 import { checkCondition } from '../gateway/expression/condition.ts'
 import { checkSelector } from '../gateway/expression/selector.ts'
 import { conflict, formatAddress, isLoopback } from './addresses.ts'
-import type { Address, AdminConfig, BackendConfig, ModelsConfig, RouteConfig } from './config.ts'
+import type { Address, AdminConfig, BackendConfig, ModelBackendConfig, ModelsConfig, RouteConfig } from './config.ts'
 import { visit } from './decode.ts'
 import { join, parent, suggestion } from './issues.ts'
 import type { Placed } from './plugins.ts'
@@ -172,4 +172,21 @@ export function checkModel(scene: Scene, backend: BackendConfig, models: ModelsC
   const path = join(join('backends', backend.name), 'model')
   if (models === null) complain(scene, path, { rule: 'unknown-model', message: 'the file has no `models:`', help: 'Name the repository: `models: ./models`.' })
   else if (!names.includes(backend.model)) complain(scene, path, { rule: 'unknown-model', message: `there is no model \`${backend.model}\` in the repository`, help: suggestion(backend.model, names) })
+  else checkLabel(scene, backend, Object.keys(models.labels[backend.model] ?? {}))
+}
+
+/** Whether a version is there at all is found out when the models are loaded; a label must be declared. */
+function checkLabel(scene: Scene, { name, model, version }: ModelBackendConfig, labels: readonly string[]): void {
+  if (version === 'latest' || /^[0-9]+$/.test(version) || labels.includes(version)) return
+  const help = labels.length === 0 ? `Write a number, \`latest\`, or declare it: \`models: { labels: { ${model}: { ${version}: 1 } } }\`.` : suggestion(version, labels)
+  complain(scene, join(join('backends', name), 'version'), { rule: 'unknown-label', message: `model \`${model}\` has no label "${version}"`, help })
+}
+
+/** Labels of models that are not there. */
+export function checkLabels(scene: Scene, models: ModelsConfig | null, names: readonly string[]): void {
+  for (const model of Object.keys(models?.labels ?? {})) {
+    if (names.includes(model)) continue
+    const path = join('models.labels', model)
+    scene.issues.error(path, scene.tree.places.key(path), { rule: 'unknown-model', message: `there is no model \`${model}\` in the repository`, help: suggestion(model, names) })
+  }
 }

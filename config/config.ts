@@ -71,6 +71,20 @@ export interface EndpointConfig {
   readonly prefix: string
 }
 
+/** How bodies are read and written; implementations are in `gateway/payload/`. */
+export type FormatName = 'oip' | 'kserve_v1' | 'tfs' | 'mlflow' | 'rows' | 'openai'
+
+/** What a backend speaks when it is not what its callers speak: bodies are translated on the way. */
+export interface SpeaksConfig {
+  readonly format: Exclude<FormatName, 'openai'>
+  /** Name of the model there; '' for formats whose path has none (`rows`, `mlflow`). */
+  readonly model: string
+  /** '' = the server's own choice. */
+  readonly version: string
+  /** Feature names of the columns of its only matrix input; null = its inputs are the features. */
+  readonly columns: readonly string[] | null
+}
+
 export interface HttpBackendConfig {
   readonly kind: 'http'
   readonly name: string
@@ -90,6 +104,16 @@ export interface HttpBackendConfig {
   /** Fields set on every request to this backend, flat. */
   readonly headers: readonly string[]
   readonly tls: UpstreamTls
+  /** null = whatever the caller sends passes through. */
+  readonly speaks: SpeaksConfig | null
+}
+
+/** Rows of callers joined to one run of a model (micro-batching), on inference threads. null = never. */
+export interface BatchingConfig {
+  /** Most rows of one run. */
+  readonly max_rows: number
+  /** Longest wait for more rows under load; without load nobody waits. */
+  readonly max_wait_ms: number
 }
 
 export interface OnnxBackendConfig {
@@ -97,6 +121,7 @@ export interface OnnxBackendConfig {
   readonly name: string
   readonly path: string
   readonly placement: 'auto' | 'inline' | 'thread'
+  readonly batching: BatchingConfig | null
   /** Feature names of the columns of a matrix input, for `rows`. */
   readonly columns: readonly string[] | null
 }
@@ -105,7 +130,7 @@ export interface ModelBackendConfig {
   readonly kind: 'model'
   readonly name: string
   readonly model: string
-  /** A number or `latest`. */
+  /** A number, `latest`, or a label of `models.labels`. */
   readonly version: string
 }
 
@@ -154,14 +179,34 @@ export interface RouteConfig {
   readonly name: string
   readonly match: MatchConfig
   readonly backend: string
-  readonly format: 'oip' | 'rows' | 'openai' | null
+  readonly format: FormatName | null
   readonly max_body_bytes: number
   readonly plugins: readonly PluginConfig[]
 }
 
+/** Which versions of a model are served (TensorFlow Serving's `model_version_policy`). */
+export type VersionPolicy = 'all' | { readonly latest: number } | { readonly specific: readonly string[] }
+
 export interface ModelsConfig {
   readonly path: string
   readonly placement: 'auto' | 'inline' | 'thread'
+  readonly versions: VersionPolicy
+  /** Label → version, by model. */
+  readonly labels: Readonly<Record<string, Readonly<Record<string, string>>>>
+  readonly batching: BatchingConfig | null
+  /** How often the folder is looked at, milliseconds; 0 = never. A changed file is loaded once it has stopped changing. */
+  readonly watch_ms: number
+  /** Whether callers of the traffic listener may load and unload models (`/v2/repository/…`); the admin listener always may. */
+  readonly control: 'none' | 'explicit'
+}
+
+/** The threads that run models too slow for an event loop; one pool for the process. */
+export interface InferenceConfig {
+  readonly threads: number
+  /** Threads inside one run of ONNX Runtime. */
+  readonly intra_op_threads: number
+  /** Most requests of one data thread that wait for these threads or run there; 503 beyond. */
+  readonly queue: number
 }
 
 export interface AccessLogConfig {
@@ -195,6 +240,7 @@ export interface Config {
   readonly access_log: AccessLogConfig
   readonly drain: DrainConfig
   readonly models: ModelsConfig | null
+  readonly inference: InferenceConfig
   readonly backends: Readonly<Record<string, BackendConfig>>
   readonly routes: readonly RouteConfig[]
   /** The file's own grammar with every default, for `explain` and `/config`: environment unexpanded, secrets hidden. Plain data. */

@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto'
 import { dirname, resolve } from 'node:path'
 import { backend } from './assemble.ts'
-import { checkModel, modelNames, References, warnOfHidden, warnOfUnused } from './checks.ts'
+import { checkLabels, checkModel, modelNames, References, warnOfHidden, warnOfUnused } from './checks.ts'
 import type { BackendConfig, BuildIssue, Config, Issue, ModelsConfig, RouteConfig } from './config.ts'
 import { readDocument, type Tree } from './document.ts'
 import { effective } from './effective.ts'
@@ -95,6 +95,7 @@ function loadBackends(scene: Scene, written: unknown): Map<string, BackendConfig
 async function checkModels(scene: Scene, models: ModelsConfig | null, backends: ReadonlyMap<string, BackendConfig>, routes: readonly { route: RouteConfig; path: string }[]): Promise<void> {
   const names = await modelNames(models)
   for (const backend of backends.values()) checkModel(scene, backend, models, names)
+  checkLabels(scene, models, names)
   if (models !== null) warnOfHidden(scene, routes, names)
 }
 

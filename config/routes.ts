@@ -3,7 +3,7 @@ import { checkCondition } from '../gateway/expression/condition.ts'
 import { patternProblem } from '../gateway/server/router.ts'
 import { parseMatchHost } from './addresses.ts'
 import { checkExpression, checkFallback, checkPlugin, checkRoutes, type References } from './checks.ts'
-import type { BackendConfig, MatchConfig, RouteConfig } from './config.ts'
+import type { BackendConfig, FormatName, MatchConfig, RouteConfig } from './config.ts'
 import { join } from './issues.ts'
 import { place, type Placed, type PluginSource } from './plugins.ts'
 import { checkQuantities } from './quantities.ts'
@@ -104,7 +104,7 @@ export function match(scene: Scene, written: WrittenMatch, path: string): MatchC
 interface WrittenRoute {
   readonly name: string
   readonly backend: string
-  readonly format?: 'oip' | 'rows' | 'openai'
+  readonly format?: FormatName
   readonly max_body_bytes: number
 }
 
@@ -114,6 +114,8 @@ interface WrittenRoute {
  */
 export function usualFormat(path: string, backends: readonly (BackendConfig | undefined)[]): RouteConfig['format'] {
   if (/^\/v2\/(models|repository)(\/|$)/.test(path)) return 'oip'
+  if (/^\/v1\/models\/.*:(predict|classify|regress)$/.test(path)) return 'tfs'
+  if (path === '/invocations') return 'mlflow'
   if (/^\/v1\/(chat\/completions|completions|embeddings|responses)$/.test(path)) return 'openai'
   const writes = (backend: BackendConfig | undefined) => backend?.kind === 'onnx' || backend?.kind === 'model' || (backend?.kind === 'answer' && backend.body !== null && 'rows' in backend.body)
   return backends.some(writes) ? 'rows' : null

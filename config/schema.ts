@@ -66,9 +66,62 @@ const Admin = Type.Union(
 
 const Placement = () => OneOf(['auto', 'inline', 'thread'], 'Where a model runs: inline in the data thread (small models), on an inference thread, or decided by a measured run.', { default: 'auto' })
 
+const MAX_ROWS = 4096
+const Batching = () =>
+  Type.Union(
+    [
+      OneOf(['off'], 'Every request is a run of its own.'),
+      Strict(
+        {
+          max_rows: optional(Type.Integer({ minimum: 1, maximum: MAX_ROWS, description: 'Most rows of one run; larger requests are cut to runs of this many.', default: 64 })),
+          max_wait: optional(Duration({ description: 'Longest wait for more rows while requests come together; a request that comes alone never waits.', default: '1ms' })),
+        },
+        'Join rows of concurrent requests.',
+      ),
+    ],
+    { description: 'Micro-batching of models on inference threads whose rows are independent.', default: {} },
+  )
+
+const Version = () => Type.Integer({ minimum: 0, description: 'A version.' })
+/** As TensorFlow Serving's REST paths take them. */
+const LABEL = '^[A-Za-z0-9_]+$'
+const Versions = Type.Union(
+  [
+    OneOf(['all'], 'Every version in the folder.'),
+    Strict({ latest: Type.Integer({ minimum: 1, maximum: 1000, description: 'How many of the highest versions.' }) }, 'The highest versions.'),
+    Type.Array(Version(), { minItems: 1, maxItems: 1000, uniqueItems: true, description: 'These versions.' }),
+  ],
+  { description: 'Which versions are served.', default: 'all' },
+)
+const Labels = Type.Unsafe<Record<string, Record<string, number>>>({
+  type: 'object',
+  patternProperties: {
+    [NAME]: { type: 'object', patternProperties: { [LABEL]: Version() }, additionalProperties: false, maxProperties: 100, expected: 'labels and their versions, such as `stable: 2`', description: 'Labels of one model.' },
+  },
+  additionalProperties: false,
+  maxProperties: 1000,
+  expected: 'labels by model, such as `fraud: { stable: 2 }`',
+  description: 'Names for versions, by model.',
+  default: {},
+})
+
 const Models = Type.Union(
-  [Path('Folder of the repository.'), Strict({ path: Path('Folder of the repository: name/version/model.onnx.'), placement: optional(Placement()) }, 'A model repository with options.')],
-  { description: 'Model repository (name/version/model.onnx), served on /v2 by itself, after all routes.' },
+  [
+    Path('Folder of the repository.'),
+    Strict(
+      {
+        path: Path('Folder of the repository: name/version/model.onnx.'),
+        placement: optional(Placement()),
+        versions: optional(Versions),
+        labels: optional(Labels),
+        batching: optional(Batching()),
+        watch: optional(Type.Union([OneOf(['off'], 'The folder is read at load and reload only.'), Duration({ description: 'How often.' })], { description: 'How often the folder is looked at for new, changed and removed versions.', default: '2s' })),
+        control: optional(OneOf(['none', 'explicit'], 'Whether callers of the traffic listener may load and unload models through /v2/repository. The admin listener always may.', { default: 'none' })),
+      },
+      'A model repository with options.',
+    ),
+  ],
+  { description: 'Model repository (name/version/model.onnx), served on /v2 and /v1 by itself, after all routes.' },
 )
 
 // ---------------------------------------------------------------- backends
@@ -87,6 +140,23 @@ const UpstreamTls = Strict(
   'TLS towards the backend.',
 )
 
+const SPOKEN = ['oip', 'kserve_v1', 'tfs', 'mlflow', 'rows'] as const
+const Speaks = Type.Union(
+  [
+    OneOf(SPOKEN, 'The format.'),
+    Strict(
+      {
+        format: OneOf(SPOKEN, 'The format.'),
+        model: optional(Text('Name of the model there (`oip`, `kserve_v1`, `tfs`).', { pattern: NAME, expected: 'the name of a model' })),
+        version: optional(Type.Union([Version(), Text('A version as that server spells it.', { pattern: NAME, expected: 'a version' })], { description: 'Version there; default: its own choice.' })),
+        columns: optional(Type.Array(Text('A name.'), { minItems: 1, maxItems: 65536, description: 'Feature names of the columns of its matrix input.' })),
+      },
+      'The format, and which model.',
+    ),
+  ],
+  { description: 'What this backend speaks, when callers of its routes speak something else (`format:` of the route): requests and answers are translated.' },
+)
+
 const HttpCommon: Properties = {
   connect: optional(Duration({ description: 'Longest time for a connection to be accepted, TLS included.', default: '2s' })),
   response_headers: optional(Duration({ description: 'Longest time from the sent request to the head of the answer.', default: '60s' })),
@@ -102,6 +172,7 @@ const HttpCommon: Properties = {
   ),
   headers: optional(Fields('Fields set on every request to this backend.')),
   tls: optional(UpstreamTls),
+  speaks: optional(Speaks),
 }
 
 const Balance = optional(OneOf(['least_request', 'round_robin', 'random'], 'How an endpoint is chosen.', { default: 'least_request' }))
@@ -114,12 +185,13 @@ const Onnx = Strict(
   {
     onnx: Path('The model file.'),
     placement: optional(Placement()),
+    batching: optional(Batching()),
     columns: optional(Type.Array(Text('A name.'), { minItems: 1, maxItems: 65536, description: 'Feature names of the columns of a matrix input, for `rows`.' })),
   },
   'An ONNX model inside this process.',
 )
 const Model = Strict(
-  { model: Text('Name of the model.', { pattern: NAME, expected: 'the name of a model' }), version: optional(Type.Union([Type.Integer({ minimum: 0, description: 'A version.' }), OneOf(['latest'], 'The highest version.')], { description: 'A version number, or `latest`.', default: 'latest' })) },
+  { model: Text('Name of the model.', { pattern: NAME, expected: 'the name of a model' }), version: optional(Type.Union([Type.Integer({ minimum: 0, description: 'A version.' }), OneOf(['latest'], 'The highest version.'), Text('A label of `models.labels`.', { pattern: LABEL, expected: 'a version number, `latest` or a label' })], { description: 'A version number, `latest`, or a label.', default: 'latest' })) },
   'A model of the repository (`models:`).',
 )
 const Answer = Strict(
@@ -174,7 +246,7 @@ function Route(plugins: Iterable<Plugin>): TSchema {
       name: Text('Name in metrics, logs and headers.', { pattern: NAME, expected: 'a name of letters, digits, `_`, `.` and `-`' }),
       match: Match,
       backend: Text('Where its requests go, unless a plugin decides otherwise.', { 'x-weir': 'backend' }),
-      format: optional(OneOf(['oip', 'rows', 'openai'], 'How bodies are read and written when a plugin or model looks into them; default: by path and backend.')),
+      format: optional(OneOf(['oip', 'kserve_v1', 'tfs', 'mlflow', 'rows', 'openai'], 'How bodies are read and written when a plugin or model looks into them; default: by path and backend.')),
       max_body_bytes: optional(Size({ description: 'Largest body that is buffered; larger ones get 413. Bodies that only pass through have no limit.', default: '64MiB' })),
       plugins: optional(Type.Array(Item, { maxItems: 64, description: 'In this order; answers pass in reverse.', default: [] })),
     },
@@ -237,6 +309,17 @@ const sections: Properties = {
     ),
   ),
   models: optional(Models),
+  inference: optional(
+    Strict(
+      {
+        threads: optional(Type.Union([OneOf(['auto'], 'Half as many as the machine runs in parallel, at least one.'), Type.Integer({ minimum: 1, maximum: 64, description: 'So many.' })], { description: 'Inference threads; each loads every model that is placed there.', default: 'auto' })),
+        intra_op_threads: optional(Type.Integer({ minimum: 1, maximum: 64, description: 'Threads of ONNX Runtime inside one run, on inference threads.', default: 1 })),
+        queue: optional(Type.Integer({ minimum: 1, maximum: 65536, description: 'Most requests of one data thread that wait for inference threads or run there (503 beyond).', default: 256 })),
+      },
+      'The threads that run models too slow for an event loop.',
+      { default: {} },
+    ),
+  ),
 }
 
 /** Schema of a whole file with these plugins. */

@@ -1,9 +1,9 @@
 /** Everything of the file but backends and routes. */
 import { dirname } from 'node:path'
 import { checkNetwork } from './addresses.ts'
-import { address, admin, listeners } from './assemble.ts'
+import { address, admin, batching, listeners, type WrittenBatching } from './assemble.ts'
 import { checkAdmin, checkListeners } from './checks.ts'
-import type { AccessLogConfig, Address, AdminConfig, Config, ForwardedConfig, LimitsConfig, ListenConfig, ModelsConfig } from './config.ts'
+import type { AccessLogConfig, Address, AdminConfig, Config, ForwardedConfig, InferenceConfig, LimitsConfig, ListenConfig, ModelsConfig } from './config.ts'
 import { needFolder } from './files.ts'
 import { join } from './issues.ts'
 import { checkQuantities } from './quantities.ts'
@@ -41,6 +41,7 @@ export function loadSections(scene: Scene, file: Data, schema: JsonSchema, paral
     access_log: loadAccessLog(scene, section('access_log')),
     drain: { grace_ms: drain.grace, deadline_ms: drain.deadline },
     models: loadModels(scene, section('models')),
+    inference: loadInference(section('inference'), parallelism),
   }
 }
 
@@ -74,9 +75,33 @@ function loadAccessLog(scene: Scene, written: 'off' | 'stdout' | { readonly file
   return { to: written }
 }
 
-function loadModels(scene: Scene, written: string | { path: string; placement?: ModelsConfig['placement'] } | undefined): ModelsConfig | null {
+interface WrittenModels {
+  readonly path: string
+  readonly placement: ModelsConfig['placement']
+  readonly versions: 'all' | { readonly latest: number } | readonly number[]
+  readonly labels: Readonly<Record<string, Readonly<Record<string, number>>>>
+  readonly batching: WrittenBatching
+  readonly watch: 'off' | number
+  readonly control: ModelsConfig['control']
+}
+
+/** `models: ./models` for short: the options at their defaults. */
+const PLAIN_MODELS: Omit<WrittenModels, 'path'> = { placement: 'auto', versions: 'all', labels: {}, batching: { max_rows: 64, max_wait: 1 }, watch: 2000, control: 'none' }
+
+function loadModels(scene: Scene, written: string | WrittenModels | undefined): ModelsConfig | null {
   if (written === undefined) return null
-  const { path, placement = 'auto' } = typeof written === 'string' ? { path: written } : written
+  const { path, placement, versions, labels, watch, control, ...rest } = typeof written === 'string' ? { path: written, ...PLAIN_MODELS } : written
   needFolder(scene, typeof written === 'string' ? 'models' : 'models.path', path)
-  return { path, placement }
+  return {
+    path, placement, control,
+    versions: versions === 'all' || 'latest' in versions ? versions : { specific: versions.map(String) },
+    labels: Object.fromEntries(Object.entries(labels).map(([model, own]) => [model, Object.fromEntries(Object.entries(own).map(([label, version]) => [label, String(version)]))])),
+    batching: batching(rest.batching),
+    watch_ms: watch === 'off' ? 0 : watch,
+  }
+}
+
+function loadInference(written: { threads: 'auto' | number; intra_op_threads: number; queue: number }, parallelism: number): InferenceConfig {
+  const { threads, intra_op_threads, queue } = written
+  return { threads: threads === 'auto' ? Math.max(1, parallelism >> 1) : threads, intra_op_threads, queue }
 }

@@ -6,7 +6,7 @@
  * what it names, Keep-Alive, TE, Trailer, Upgrade, Expect, Proxy-*) are never in them: framing is the wire's alone.
  */
 import { type Code, codes, WeirError } from './errors.ts'
-import { Fields } from './headers.ts'
+import { Fields, remove, set } from './headers.ts'
 import type { Columns } from './payload/columns.ts'
 
 // ---------------------------------------------------------------- bodies
@@ -221,22 +221,35 @@ export interface Caller {
   inform(status: number, headers: string[]): void
 }
 
-/** How bodies of a route are read and written; implementations in `payload/`. */
+/** A body as a format wrote it. */
+export interface Written {
+  /** Content-Type. */
+  readonly type: string
+  readonly body: Buffer
+  /** Length of the JSON before binary tensors (`inference-header-content-length`); absent = the body is all JSON. */
+  readonly jsonLength?: number
+}
+
+/** How bodies of a route are read and written; implementations in `payload/`. Bodies come decoded (no content coding). */
 export interface Format {
-  readonly name: 'oip' | 'rows' | 'openai'
+  readonly name: 'oip' | 'kserve_v1' | 'tfs' | 'mlflow' | 'rows'
+  /** Tensors say their datatype, which must be the model's. Otherwise values are converted to what the model takes. */
+  readonly typed: boolean
   /** @throws WeirError `BAD_BODY` or `MODEL_INPUT` */
   readRequest(body: Buffer, headers: readonly string[]): Columns
   /** @throws WeirError `INVALID_ANSWER` */
   readAnswer(body: Buffer, headers: readonly string[]): Columns
-  writeRequest(columns: Columns): { readonly type: string; readonly body: Buffer }
+  writeRequest(columns: Columns): Written
   /** @param request what was asked: its id, requested outputs and shape (one row or many) decide how the answer looks */
-  writeAnswer(columns: Columns, request: Columns): { readonly type: string; readonly body: Buffer }
+  writeAnswer(columns: Columns, request: Columns): Written
 }
 
 /** What an exchange needs to know of its route; the compiled route is in `pipeline/compile.ts`. */
 export interface RouteInfo {
   readonly name: string
   readonly format: Format | null
+  /** LLM bodies pass through (`format: openai`); only their answers are checked where somebody asks. */
+  readonly openai?: boolean
   readonly maxBodyBytes: number
 }
 
@@ -339,7 +352,9 @@ export class Exchange {
   /** Replaces the request's columns; the body is written again in the route's format. */
   set input(columns: Columns) {
     this.#input = columns
-    this.body = this.#format.writeRequest(columns).body
+    const written = this.#format.writeRequest(columns)
+    this.body = written.body
+    describeBody(this.headers, written)
   }
 
   /** The answer as named columns, decoded once. The body must be whole (declare `responseBody`). @throws WeirError */
@@ -349,13 +364,23 @@ export class Exchange {
 
   set output(columns: Columns) {
     this.#output = columns
-    this.answer!.body = this.#format.writeAnswer(columns, this.input).body
+    const written = this.#format.writeAnswer(columns, this.input)
+    this.answer!.body = written.body
+    describeBody(this.answer!.headers, written)
   }
 
   get #format(): Format {
     if (this.route.format === null) throw new WeirError('INTERNAL', `route "${this.route.name}" has no format`)
     return this.route.format
   }
+}
+
+/** What the fields say of a body that was written again. */
+export function describeBody(headers: string[], { type, jsonLength }: Written): void {
+  set(headers, 'content-type', type)
+  remove(headers, 'content-encoding')
+  if (jsonLength === undefined) remove(headers, 'inference-header-content-length')
+  else set(headers, 'inference-header-content-length', String(jsonLength))
 }
 
 function whole(body: Body): Buffer {

@@ -27,6 +27,8 @@ export interface Setup {
   /** The route's backend is `main`; by default it answers 200 `main`. */
   readonly backends?: Readonly<Record<string, Send>>
   readonly format?: Format
+  /** The route speaks openai. */
+  readonly openai?: boolean
   readonly onError?: 'open' | 'closed'
   readonly maxBodyBytes?: number
   /** From an earlier bench, to test a reload. */
@@ -135,7 +137,7 @@ export function routeConfig(plugins: readonly (readonly [plugin: Plugin, options
     name: setup.route ?? 'test',
     match: { host: null, methods: [], path: '/**', headers: {}, when: null },
     backend: 'main',
-    format: setup.format?.name ?? null,
+    format: setup.openai === true ? 'openai' : (setup.format?.name ?? null),
     max_body_bytes: setup.maxBodyBytes ?? 1 << 20,
     plugins: configs,
   }

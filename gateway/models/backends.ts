@@ -20,7 +20,7 @@ export async function infer(x: Exchange, leg: Leg, model: Model, format: Format,
   const started = model.now()
   let columns: Columns
   try {
-    columns = await model.run(request, format.name === 'rows', leg)
+    columns = await model.run(request, !format.typed, leg)
   } finally {
     x.waited += model.now() - started
   }

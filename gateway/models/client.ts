@@ -4,9 +4,8 @@ import type { Clock } from '../clock.ts'
 import { WeirError } from '../errors.ts'
 import type { Leg } from '../exchange.ts'
 import type { Column } from '../payload/columns.ts'
-import { type ModelHost, Waiting } from './host.ts'
+import { type ModelHost, type Run, Waiting } from './host.ts'
 import type { Ask, Link, Told } from './messages.ts'
-import type { Run } from './session.ts'
 
 /** Requests of one data thread that wait or run; more are answered 503 at once. With a model of 30 ms the last waits two seconds. */
 export const MAX_WAITING = 64
@@ -77,7 +76,7 @@ export class InferenceClient {
     if (waiting === undefined) return
     this.#waiting.delete(told.seq)
     if ('error' in told) waiting.reject(new Error(told.error))
-    else waiting.resolve(told)
+    else waiting.resolve(told.run)
   }
 
   #lost(port: MessagePort): void {

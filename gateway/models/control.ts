@@ -4,7 +4,7 @@ import type { MessagePort } from 'node:worker_threads'
 import type { BuildIssue, Config, OnnxBackendConfig } from '../../config/config.ts'
 import type { ModelDescription, ModelsDescription } from './description.ts'
 import type { FromInference } from './messages.ts'
-import type { Placement } from './placement.ts'
+import { type Placement, UNMEASURED } from './placement.ts'
 import { InferencePool, type PoolDeps } from './pool.ts'
 import { reasonOf, scanRepository } from './repository.ts'
 import type { Signature } from './signature.ts'
@@ -98,13 +98,13 @@ async function repositoryCandidates(config: Config, issues: ModelIssue[], remark
 
 function describe(id: number, candidate: Candidate, outcome: FromInference): ModelDescription {
   const { name, version, source, file, features } = candidate
-  const base = { id, name, version, source, file, features, load_ms: outcome.load_ms }
-  const failed = (reason: string): ModelDescription => ({ ...base, state: 'failed', reason, signature: null, placement: null, run_us: null })
+  const base = { id, name, version, source, file, features, bytes: 0, load_ms: outcome.load_ms }
+  const failed = (reason: string): ModelDescription => ({ ...base, state: 'failed', reason, signature: null, placement: null, why: '', measured: UNMEASURED, batching: null })
   if ('error' in outcome) return failed(reasonOf(outcome.error, file, candidate.shown))
-  const { signature, placement, run_us } = outcome
+  const { signature, placement, why, measured } = outcome
   const complaint = unusable(signature, features)
   if (complaint !== null) return failed(`${candidate.shown}: ${complaint}`)
-  return { ...base, state: 'ready', reason: '', signature, placement, run_us }
+  return { ...base, state: 'ready', reason: '', signature, placement, why, measured, batching: null }
 }
 
 /** What loads and still cannot be served. */

@@ -1,5 +1,6 @@
 /** Models as the control thread found them: plain data that is posted to the data threads and shown on the admin listener. */
-import type { Placement } from './placement.ts'
+import type { BatchingConfig } from '../../config/config.ts'
+import type { Measured, Placement } from './placement.ts'
 import type { Signature } from './signature.ts'
 
 export interface ModelDescription {
@@ -17,11 +18,16 @@ export interface ModelDescription {
   readonly reason: string
   readonly signature: Signature | null
   readonly placement: Placement | null
+  /** Why there, in words: `a run takes 14 µs`. */
+  readonly why: string
+  readonly measured: Measured
+  /** Joining rows of several requests; null when the config says so, or its rows are not independent, or it runs inline. */
+  readonly batching: BatchingConfig | null
+  /** Of its files. */
+  readonly bytes: number
   /** Feature names of the matrix input, for `rows`. */
   readonly features: readonly string[] | null
   readonly load_ms: number
-  /** Measured with one row; null when not measured (a placement was given) or the model does not run on zeros. */
-  readonly run_us: number | null
 }
 
 export interface ModelsDescription {

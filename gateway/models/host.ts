@@ -2,7 +2,17 @@
 import type { Leg, LegWatcher } from '../exchange.ts'
 import type { WeirError } from '../errors.ts'
 import type { Column } from '../payload/columns.ts'
-import type { Run, Session } from './session.ts'
+import type { Session, SessionRun } from './session.ts'
+
+/** What one request got, and what it cost. */
+export interface Run extends SessionRun {
+  /** Wait for an inference thread and for other rows, milliseconds. */
+  readonly queued_ms: number
+  /** Runs of the model this took: more than one when the request was cut. */
+  readonly runs: number
+  /** Rows of the (largest) run it was part of, those of other callers too. */
+  readonly batch_rows: number
+}
 
 export interface ModelHost {
   readonly ready: boolean
@@ -25,7 +35,7 @@ export class InlineHost implements ModelHost {
 
   run(inputs: readonly Column[], outputs: readonly string[], leg: Leg): Promise<Run> {
     const waiting = new Waiting<Run>(leg)
-    if (!waiting.over) this.#session.run(inputs, outputs).then(waiting.resolve, waiting.reject)
+    if (!waiting.over) this.#session.run(inputs, outputs).then((run) => waiting.resolve({ ...run, queued_ms: 0, runs: 1, batch_rows: inputs[0]?.shape[0] ?? 0 }), waiting.reject)
     return waiting.promise
   }
 

@@ -7,6 +7,19 @@ import type { TensorSpec } from './signature.ts'
 
 export type Placement = 'inline' | 'thread'
 
+/** What the runs at load told of a model. */
+export interface Measured {
+  /** A run of one row, microseconds; null: it does not run on made-up rows, or was not asked. */
+  readonly run_us: number | null
+  /**
+   * A run of two rows gave what two runs of one row gave: requests may be joined to one run, and large ones cut. Outputs
+   * that do not grow with the rows, or that depend on neighbours, say no; so does whatever could not be tried.
+   */
+  readonly independent_rows: boolean
+}
+
+export const UNMEASURED: Measured = { run_us: null, independent_rows: false }
+
 /** A run this long, microseconds, is as much as an event loop with thousands of requests a second can bear. */
 const SLOW_US = 200
 /** Median of these many runs, after one that warms up. Enough for a scheduler that takes the core away once or twice. */

@@ -4,7 +4,8 @@ import type { Clock } from '../clock.ts'
 import type { Column, Data, Dtype } from '../payload/columns.ts'
 import type { Signature, TensorSpec } from './signature.ts'
 
-export interface Run {
+/** What one run of the graph gave. */
+export interface SessionRun {
   /** In the order asked for. */
   readonly columns: readonly Column[]
   /** Of the run alone, without the wait for it. */
@@ -14,7 +15,7 @@ export interface Run {
 export interface Session {
   readonly signature: Signature
   /** @param inputs one a tensor of the signature, checked @throws the library's error, whose message is not for callers */
-  run(inputs: readonly Column[], outputs: readonly string[]): Promise<Run>
+  run(inputs: readonly Column[], outputs: readonly string[]): Promise<SessionRun>
   /** Waits for runs under way. */
   close(): Promise<void>
 }
@@ -52,7 +53,7 @@ class OrtSession implements Session {
     this.signature = { inputs: session.inputMetadata.map(spec), outputs: session.outputMetadata.map(spec) }
   }
 
-  async run(inputs: readonly Column[], outputs: readonly string[]): Promise<Run> {
+  async run(inputs: readonly Column[], outputs: readonly string[]): Promise<SessionRun> {
     const feeds: Record<string, Tensor> = Object.fromEntries(inputs.map((column) => [column.name, this.#tensor(column)]))
     // The library runs in a `setImmediate` of its own, perhaps behind other runs: this one comes right before it.
     let started = 0

@@ -12,6 +12,8 @@ export interface TensorSpec {
   readonly dtype: Dtype | null
   /** -1 is a variable dimension. What an output declares may be wrong: the result's own shape counts. */
   readonly shape: readonly number[]
+  /** Names of the classes along the last dimension, where the graph tells them (a ZipMap that was taken out); for `classification`. */
+  readonly classes?: readonly string[]
   /** Symbol of a variable first dimension ('' when it has no name), null when it is fixed. */
   readonly rows: string | null
 }

@@ -1,12 +1,12 @@
 /** The formats by name. Which one a route speaks is decided by the config. */
+import type { FormatName } from '../../config/config.ts'
 import type { Format } from '../exchange.ts'
 import { oip } from './oip.ts'
 import { rows } from './rows.ts'
 
-const formats = { oip, rows } as const
+const formats: Partial<Record<FormatName, Format>> = { oip, rows }
 
-export type FormatName = keyof typeof formats
-
-export function format(name: FormatName): Format {
-  return formats[name]
+/** null: bodies pass through (`openai`). */
+export function format(name: FormatName): Format | null {
+  return formats[name] ?? null
 }

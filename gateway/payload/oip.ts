@@ -28,6 +28,7 @@ const ANSWER: Side = { json: 'INVALID_ANSWER', tensor: 'INVALID_ANSWER', tensors
 
 export const oip: Format = {
   name: 'oip',
+  typed: true,
 
   readRequest(body, headers) {
     checkHead(headers, REQUEST)

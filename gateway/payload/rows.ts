@@ -26,6 +26,7 @@ const ANSWER: Side = { json: 'INVALID_ANSWER', value: 'INVALID_ANSWER' }
 
 export const rows: Format = {
   name: 'rows',
+  typed: false,
   readRequest: (body) => read(body, REQUEST),
   readAnswer: (body) => read(body, ANSWER),
   writeRequest: (columns) => write(columns, columns.single === true, rowCount(columns), 'MODEL_INPUT', 'null'),

@@ -26,14 +26,14 @@ function wrongJson(x: Exchange, headers: readonly string[], body: Buffer): strin
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return null
   if (Object.hasOwn(value, 'error') && (value as { error: unknown }).error !== null) return 'the answer has status 2xx and a top-level `error`'
   const choices = (value as { choices?: unknown }).choices
-  if (x.route.format?.name === 'openai' && Array.isArray(choices) && choices.length === 0) return 'the answer has no `choices`'
+  if (x.route.openai === true && Array.isArray(choices) && choices.length === 0) return 'the answer has no `choices`'
   return null
 }
 
 /** Formats with columns decode them: lengths and shapes must agree, and numbers be numbers. */
 function wrongColumns(x: Exchange, headers: readonly string[], body: Buffer): string | null {
   const { format } = x.route
-  if (format === null || format.name === 'openai' || x.method !== 'POST') return null
+  if (format === null || x.method !== 'POST') return null
   let answered: Columns
   try {
     answered = format.readAnswer(body, headers)

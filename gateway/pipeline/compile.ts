@@ -48,6 +48,7 @@ export async function compileRoute(route: RouteConfig, plugins: readonly Plugin[
     return {
       name: route.name,
       format: route.format === null ? null : deps.formats(route.format),
+      openai: route.format === 'openai',
       maxBodyBytes: route.max_body_bytes,
       backend,
       plugins: built.map((one) => one.instance),

@@ -46,7 +46,7 @@ const gateway = new Gateway({
   log,
   registry,
   share: (key, bytes) => control.ask('share', [key, bytes], ASK_MS),
-  formats: (name) => (name === 'openai' ? null : format(name)),
+  formats: format,
   compileSelector,
   compileCondition,
   httpBackend: (config) => httpBackend(config, { clock, deadlines, metrics: backends, random: Math.random }),

@@ -5,7 +5,7 @@
 import { type MessagePort, parentPort } from 'node:worker_threads'
 import { systemClock } from '../clock.ts'
 import type { Ask, FromInference, Told, ToInference } from '../models/messages.ts'
-import { measure, place } from '../models/placement.ts'
+import { type Measured, measure, place } from '../models/placement.ts'
 import { openSession, type Session } from '../models/session.ts'
 
 type Job = Extract<Ask, { type: 'run' }> & { readonly port: MessagePort }
@@ -18,6 +18,7 @@ let running = false
 const control = parentPort!
 control.on('message', (message: ToInference) => {
   if (message.type === 'connect') connect(message.port)
+  else if (message.type === 'unload') void sessions.get(message.id)?.close()
   else void load(message).then((outcome) => control.postMessage(outcome))
 })
 
@@ -26,11 +27,11 @@ async function load({ id, file, placement: wanted }: Extract<ToInference, { type
   try {
     const session = await openSession(file, systemClock)
     const load_ms = systemClock.now() - began
-    const run_us = wanted === 'auto' ? await measure(session, systemClock) : null
-    const placement = place(wanted, run_us)
+    const measured: Measured = { run_us: wanted === 'auto' ? await measure(session, systemClock) : null, independent_rows: false }
+    const placement = place(wanted, measured.run_us)
     if (placement === 'thread') sessions.set(id, session)
     else await session.close()
-    return { id, signature: session.signature, placement, load_ms, run_us }
+    return { id, signature: session.signature, placement, why: '', measured, load_ms }
   } catch (error) {
     return { id, error: text(error), load_ms: systemClock.now() - began }
   }
@@ -57,8 +58,8 @@ async function work(): Promise<void> {
 
 async function run({ seq, id, inputs, outputs }: Job): Promise<Told> {
   try {
-    const { columns, took_ms } = await sessions.get(id)!.run(inputs, outputs)
-    return { seq, columns, took_ms }
+    const run = await sessions.get(id)!.run(inputs, outputs)
+    return { seq, run: { ...run, queued_ms: 0, runs: 1, batch_rows: inputs[0]?.shape[0] ?? 0 } }
   } catch (error) {
     return { seq, error: text(error) }
   }

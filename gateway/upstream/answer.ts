@@ -49,7 +49,7 @@ function rowsSender(config: AnswerBackendConfig, row: Readonly<Record<string, un
 
   return function answerRows(x) {
     const { format } = x.route
-    return format === null || format.name === 'openai' ? made(config, 'application/json', plain) : asAsked(x, format)
+    return format === null ? made(config, 'application/json', plain) : asAsked(x, format)
   }
 }
 

@@ -5,6 +5,7 @@ import type { Column } from '../../gateway/payload/columns.ts'
 export function columnsFormat(columns: readonly Column[]): Format {
   return {
     name: 'rows',
+    typed: false,
     readRequest: () => ({ columns }),
     readAnswer: () => ({ columns }),
     writeRequest: () => ({ type: 'application/json', body: Buffer.from('{}') }),

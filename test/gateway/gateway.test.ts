@@ -13,7 +13,7 @@ const quiet: Log = { debug() {}, info() {}, warn() {}, error() {} }
 function http(name: string, idle_ms = 1000): HttpBackendConfig {
   const endpoint = { scheme: 'http', address: { host: '127.0.0.1', port: 1 }, authority: '127.0.0.1:1', prefix: '' } as const
   const tls = { verify: true, ca: null, cert: null, key: null, server_name: '' }
-  return { kind: 'http', name, endpoints: [endpoint], balance: 'least_request', connect_ms: 1000, response_headers_ms: 1000, idle_ms, connections: 10, keep_alive_ms: 1000, lifetime_ms: 0, host: 'keep', headers: [], tls }
+  return { kind: 'http', name, endpoints: [endpoint], balance: 'least_request', connect_ms: 1000, response_headers_ms: 1000, idle_ms, connections: 10, keep_alive_ms: 1000, lifetime_ms: 0, host: 'keep', headers: [], tls, speaks: null }
 }
 
 function route(name: string, backend: string, plugins: string[] = []): RouteConfig {
@@ -25,7 +25,7 @@ function config(backends: Config['backends'][string][], routes: RouteConfig[], m
   return {
     file: '', hash: '', listen: [], admin: null, metrics: null, threads: 1, state: null, timeouts: { request_headers_ms: 1, idle_ms: 1 },
     limits: { head_bytes: 1, fields: 1, target_bytes: 1, connections: 1, in_flight: 1 }, forwarded: { trusted: [], write: 'none', via: '' }, answer_headers: true,
-    effective: null, access_log: { to: 'off' }, drain: { grace_ms: 0, deadline_ms: 0 }, models: null, backends: Object.fromEntries(backends.map((one) => [one.name, one])), routes, ...more,
+    effective: null, access_log: { to: 'off' }, drain: { grace_ms: 0, deadline_ms: 0 }, models: null, inference: { threads: 1, intra_op_threads: 1, queue: 64 }, backends: Object.fromEntries(backends.map((one) => [one.name, one])), routes, ...more,
   }
 }
 

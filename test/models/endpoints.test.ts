@@ -6,12 +6,12 @@ import { NO_MODELS } from '../../gateway/models/description.ts'
 import { createModels } from '../../gateway/models/models.ts'
 import { systemClock } from '../../gateway/clock.ts'
 import { Registry, totals } from '../../gateway/metrics.ts'
-import { configOf, exchange, fixtures, golden, json, memoryLog, type Stage, stage, textOf } from './setup.ts'
+import { configOf, exchange, fixtures, golden, json, memoryLog, repositoryConfig, type Stage, stage, textOf } from './setup.ts'
 
 let current: Stage
 let routes: readonly BuiltinRoute[]
 beforeAll(async () => {
-  current = await stage(configOf({ path: fixtures, placement: 'auto' }))
+  current = await stage(configOf(repositoryConfig(fixtures)))
   routes = builtinRoutes(current.models, '1.2.3')
 })
 afterAll(() => current.close())

@@ -2,7 +2,7 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { configOf, exchange, fixtures, type Golden, golden, json, largeModels, type Stage, stage, textOf } from './setup.ts'
+import { configOf, exchange, fixtures, type Golden, golden, json, largeModels, repositoryConfig, type Stage, stage, textOf } from './setup.ts'
 import { builtinRoutes } from '../../gateway/models/endpoints.ts'
 import type { Answer } from '../../gateway/exchange.ts'
 
@@ -13,7 +13,7 @@ if (largeModels === null) console.log('left out: golden files of slow and heavy 
 function suite(root: string, names: readonly string[], placement: 'auto' | 'thread' = 'auto'): void {
   let current: Stage
   beforeAll(async () => {
-    current = await stage(configOf({ path: root, placement }))
+    current = await stage(configOf(repositoryConfig(root, { placement })))
   })
   afterAll(() => current.close())
 

@@ -12,7 +12,7 @@ import { createModelControl } from '../../gateway/models/control.ts'
 import { builtinRoutes } from '../../gateway/models/endpoints.ts'
 import { measure, place } from '../../gateway/models/placement.ts'
 import type { Columns } from '../../gateway/payload/columns.ts'
-import { ask, configOf, exchange, fixtures, golden, json, largeModels, memoryLog, onnx, type Stage, stage } from './setup.ts'
+import { ask, configOf, exchange, fixtures, golden, json, largeModels, memoryLog, onnx, repositoryConfig, type Stage, stage } from './setup.ts'
 
 const FRAGILE = new URL('./fragile_inference.ts', import.meta.url)
 const cancer = golden(join(fixtures, 'cancer/1'))[0]!
@@ -27,7 +27,7 @@ const long: Columns = { columns: [{ name: 'features', dtype: 'FP32', shape: [40_
 
 describe('a model on the inference thread', () => {
   const config = configOf(null, { cancer: onThread('cancer'), embedding: onThread('embedding') })
-  const repository = configOf({ path: fixtures, placement: 'thread' }, config.backends as never)
+  const repository = configOf(repositoryConfig(fixtures, { placement: 'thread' }), config.backends as never)
   let current: Stage
   beforeAll(async () => {
     current = await stage(repository)
@@ -93,7 +93,7 @@ test('inline too, a caller who left gets the cause', async () => {
 
 describe('an inference thread that dies', () => {
   test('answers 503 to what was under way, is replaced, and the data thread finds the new one', async () => {
-    const current = await stage(configOf({ path: fixtures, placement: 'thread' }), FRAGILE)
+    const current = await stage(configOf(repositoryConfig(fixtures, { placement: 'thread' })), FRAGILE)
     const channel = new BroadcastChannel('weir-test-end-inference')
     const ready = builtinRoutes(current.models, '1').find(({ path }) => path === '/v2/health/ready')!
     const status = async (): Promise<number> => (await ready.handle(exchange(null, null, { method: 'GET' }), {})).status
@@ -131,12 +131,12 @@ describe('placement', () => {
       { log: memoryLog(), clock: systemClock },
     )
     const [auto, text, inline, thread] = control.description.models
-    expect(auto!.run_us).toBeGreaterThan(0)
+    expect(auto!.measured.run_us).toBeGreaterThan(0)
     expect(auto!.load_ms).toBeGreaterThan(0)
     // Its texts must be numbers, so it only runs because the blanks are "0".
-    expect(text!.run_us).toBeGreaterThan(0)
-    expect([inline!.placement, inline!.run_us]).toEqual(['inline', null])
-    expect([thread!.placement, thread!.run_us]).toEqual(['thread', null])
+    expect(text!.measured.run_us).toBeGreaterThan(0)
+    expect([inline!.placement, inline!.measured.run_us]).toEqual(['inline', null])
+    expect([thread!.placement, thread!.measured.run_us]).toEqual(['thread', null])
     await control.close()
   })
 

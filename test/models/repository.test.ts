@@ -6,7 +6,7 @@ import type { ModelBackendConfig } from '../../config/config.ts'
 import { systemClock } from '../../gateway/clock.ts'
 import { loadForCheck } from '../../gateway/models/control.ts'
 import { reasonOf, scanRepository } from '../../gateway/models/repository.ts'
-import { badModels, configOf, fixtures, golden, ask, json, memoryLog, onnx, type Stage, stage, temporary } from './setup.ts'
+import { ask, badModels, configOf, fixtures, golden, json, memoryLog, onnx, repositoryConfig, type Stage, stage, temporary } from './setup.ts'
 
 const folder = temporary()
 const root = folder.path
@@ -36,7 +36,7 @@ beforeAll(async () => {
   put(join(fixtures, 'iris/1'), '..data', '1')
   symlinkSync(join(fixtures, 'iris'), join(root, 'iris'))
   writeFileSync(join(root, 'README.md'), 'notes')
-  current = await stage(configOf({ path: root, placement: 'auto' }))
+  current = await stage(configOf(repositoryConfig(root)))
 })
 afterAll(async () => {
   await current.close()
@@ -108,14 +108,14 @@ describe('check', () => {
   })
 
   test('model backends must name a model and version that are there', async () => {
-    const config = configOf({ path: root, placement: 'inline' }, { a: reference('a', 'canser'), b: reference('b', 'cancer', '7'), c: reference('c', 'truncated'), d: reference('d', 'cancer', '2') })
+    const config = configOf(repositoryConfig(root, { placement: 'inline' }), { a: reference('a', 'canser'), b: reference('b', 'cancer', '7'), c: reference('c', 'truncated'), d: reference('d', 'cancer', '2') })
     const errors = (await loadForCheck(config, deps)).filter(({ severity }) => severity === 'error')
     expect(errors.map(({ at, rule }) => `${at} ${rule}`)).toEqual(['backends.a.model unknown-model', 'backends.b.version unknown-version'])
     expect(errors[1]!.help).toBe('It has 1, 2, 3, 10.')
   })
 
   test('a folder that is not there is an error', async () => {
-    const issues = await loadForCheck(configOf({ path: join(root, 'absent'), placement: 'auto' }), deps)
+    const issues = await loadForCheck(configOf(repositoryConfig(join(root, 'absent'))), deps)
     expect(issues).toEqual([{ severity: 'error', at: 'models.path', rule: 'models-path', message: 'the folder of models cannot be read (ENOENT)', help: 'It holds name/version/model.onnx.' }])
   })
 })

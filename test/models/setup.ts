@@ -38,8 +38,13 @@ export function configOf(models: ModelsConfig | null, backends: Record<string, B
   return { models, backends } as unknown as Config
 }
 
+/** A repository with every option at its plainest. */
+export function repositoryConfig(path: string, more: Partial<ModelsConfig> = {}): ModelsConfig {
+  return { path, placement: 'auto', versions: 'all', labels: {}, batching: null, watch_ms: 0, control: 'none', ...more }
+}
+
 export function onnx(name: string, path: string, options: { placement?: 'auto' | 'inline' | 'thread'; columns?: string[] } = {}): BackendConfig {
-  return { kind: 'onnx', name, path, placement: options.placement ?? 'auto', columns: options.columns ?? null }
+  return { kind: 'onnx', name, path, placement: options.placement ?? 'auto', batching: null, columns: options.columns ?? null }
 }
 
 export interface Stage {

@@ -251,9 +251,9 @@ describe('invalid', () => {
   const sound = ['score', 'label'].map((name): Column => ({ name, dtype: 'FP32', shape: [1], data: new Float32Array([1]) }))
 
   /** The body of the first backend when it is let through, else why it was not. The second one is sound in any format. */
-  const run = async (main: () => Answer, format?: Format): Promise<string> => {
+  const run = async (main: () => Answer, format?: Format, openai = false): Promise<string> => {
     const lenient = format && { ...format, readAnswer: (body: Buffer, headers: readonly string[]) => (body.toString() === 'second' ? { columns: sound } : format.readAnswer(body, headers)) }
-    const bench = await pluginTest(fallback, { to: ['second'], on: ['invalid'] }, { backends: { main, ...good }, ...(lenient && { format: lenient }) })
+    const bench = await pluginTest(fallback, { to: ['second'], on: ['invalid'] }, { backends: { main, ...good }, openai, ...(lenient && { format: lenient }) })
     const { x, body } = await bench.run({ body: '{}' })
     return x.fallback === '' ? body : x.fallback
   }
@@ -304,9 +304,8 @@ describe('invalid', () => {
   })
 
   test('an empty list of choices is, where the route speaks openai', async () => {
-    const openai: Format = { ...columnsFormat([]), name: 'openai' }
-    expect(await run(json('{"choices":[]}'), openai)).toBe('main;invalid')
-    expect(await run(json('{"choices":[1]}'), openai)).toBe('{"choices":[1]}')
+    expect(await run(json('{"choices":[]}'), undefined, true)).toBe('main;invalid')
+    expect(await run(json('{"choices":[1]}'), undefined, true)).toBe('{"choices":[1]}')
     expect(await run(json('{"choices":[]}'))).toBe('{"choices":[]}')
   })
 

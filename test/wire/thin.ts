@@ -51,6 +51,7 @@ export function backendConfig(ports: readonly number[], more: Partial<HttpBacken
     host: 'keep',
     headers: [],
     tls: { verify: true, ca: null, cert: null, key: null, server_name: '' },
+    speaks: null,
     ...more,
   }
 }
