@@ -1,14 +1,24 @@
 #!/usr/bin/env node
 /** The command line. The only reader of `process.argv` and `process.env`; everything else is given what it needs. */
 import { readFileSync } from 'node:fs'
-import { enableCompileCache } from 'node:module'
+import module from 'node:module'
 import { fileURLToPath } from 'node:url'
 import type { Command } from './command/arguments.ts'
+import { nodeComplaint } from './command/node_version.ts'
 import type { Terminal } from './command/run.ts'
 
+refuseOldNode()
 keepCompiled()
 const { helpText, parseCommand, UsageError } = await import('./command/arguments.ts')
 const { nearest } = await import('../config/issues.ts')
+
+/** Exit code 1, like a program that cannot run at all. */
+function refuseOldNode(): void {
+  const complaint = nodeComplaint(process.versions.node)
+  if (complaint === null) return
+  process.stderr.write(complaint)
+  process.exit(1)
+}
 
 /**
  * Run from source, every thread strips the types of every file, which is most of the time a start takes. The results are kept beside
@@ -17,7 +27,7 @@ const { nearest } = await import('../config/issues.ts')
 function keepCompiled(): void {
   if (!import.meta.url.endsWith('.ts')) return
   process.env['NODE_COMPILE_CACHE'] ??= fileURLToPath(new URL('../node_modules/.cache/weir', import.meta.url))
-  enableCompileCache(process.env['NODE_COMPILE_CACHE'])
+  module.enableCompileCache(process.env['NODE_COMPILE_CACHE'])
 }
 
 const terminal: Terminal = {
