@@ -236,9 +236,9 @@ export interface Format {
   /** Tensors say their datatype, which must be the model's. Otherwise values are converted to what the model takes. */
   readonly typed: boolean
   /** @throws WeirError `BAD_BODY` or `MODEL_INPUT` */
-  readRequest(body: Buffer, headers: readonly string[]): Columns
+  readRequest(body: Buffer, fields: Fields): Columns
   /** @throws WeirError `INVALID_ANSWER` */
-  readAnswer(body: Buffer, headers: readonly string[]): Columns
+  readAnswer(body: Buffer, fields: Fields): Columns
   writeRequest(columns: Columns): Written
   /** @param request what was asked: its id, requested outputs and shape (one row or many) decide how the answer looks */
   writeAnswer(columns: Columns, request: Columns): Written
@@ -346,7 +346,7 @@ export class Exchange {
 
   /** The request as named columns, decoded once. The body must be whole (declare `requestBody`). @throws WeirError */
   get input(): Columns {
-    return (this.#input ??= this.#format.readRequest(whole(this.body), this.headers))
+    return (this.#input ??= this.#format.readRequest(whole(this.body), this.fields))
   }
 
   /** Replaces the request's columns; the body is written again in the route's format. */
@@ -359,7 +359,7 @@ export class Exchange {
 
   /** The answer as named columns, decoded once. The body must be whole (declare `responseBody`). @throws WeirError */
   get output(): Columns {
-    return (this.#output ??= this.#format.readAnswer(whole(this.answer!.body), this.answer!.headers))
+    return (this.#output ??= this.#format.readAnswer(whole(this.answer!.body), this.answer!.fields))
   }
 
   set output(columns: Columns) {

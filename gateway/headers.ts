@@ -95,6 +95,11 @@ export class Fields {
     return (this.#list ??= parseBlock(this.#block))
   }
 
+  /** First value of `name` (lower case), or undefined; does not make the array. */
+  get(name: string): string | undefined {
+    return this.#list === null ? find(this.#block, name) : get(this.#list, name)
+  }
+
   /** The lines for the wire. */
   get lines(): string {
     return this.#list === null ? this.#block : headerLines(this.#list)
@@ -121,6 +126,16 @@ function parseBlock(block: string): string[] {
     at = end + 2
   }
   return list
+}
+
+function find(block: string, name: string): string | undefined {
+  for (let at = 0; at < block.length; ) {
+    const colon = at + name.length
+    const end = block.indexOf('\r\n', at)
+    if (block.charCodeAt(colon) === 0x3a && same(block.slice(at, colon), name)) return block.slice(colon + 2, end)
+    at = end + 2
+  }
+  return undefined
 }
 
 /** Header lines of a flat array. Values are latin1 and already checked. */

@@ -15,7 +15,7 @@ export function modelBackend(name: string, kind: 'onnx' | 'model', model: Model,
 export async function infer(x: Exchange, leg: Leg, model: Model, format: Format, backend: string, gather: Gather): Promise<Answer> {
   if (x.body !== null && !Buffer.isBuffer(x.body)) x.body = await gather(x.body, x.route.maxBodyBytes)
   // The exchange keeps what it decoded (or a plugin changed), but only in the route's own format.
-  const request = x.route.format === format ? x.input : format.readRequest(x.body ?? EMPTY, x.headers)
+  const request = x.route.format === format ? x.input : format.readRequest(x.body ?? EMPTY, x.fields)
   // A model is a backend: its run, and the wait for it, is no overhead of the gateway.
   const started = model.now()
   let columns: Columns

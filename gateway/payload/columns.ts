@@ -41,6 +41,8 @@ export interface Columns {
   readonly outputs?: readonly string[]
   /** OIP: parameters of the requested outputs, in the order of `outputs`; absent = none has any. */
   readonly outputParameters?: readonly (Parameters | undefined)[]
+  /** OIP raw request: the bytes of the only input, whose name and type the model knows (`rawColumns`); `columns` is empty. */
+  readonly raw?: Buffer
   /** `rows`: one object was sent, so one object is answered. */
   readonly single?: boolean
   /** Answers: which model made it. */

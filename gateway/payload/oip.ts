@@ -7,7 +7,7 @@
  */
 import type { Format } from '../exchange.ts'
 import { type Code, WeirError } from '../errors.ts'
-import { get } from '../headers.ts'
+import type { Fields } from '../headers.ts'
 import type { Column, Columns, Parameters } from './columns.ts'
 import { clip, JsonReader } from './json.ts'
 import { dtypes, elements, flatText, isDtype, readData, shapeText } from './tensor.ts'
@@ -30,8 +30,8 @@ export const oip: Format = {
   name: 'oip',
   typed: true,
 
-  readRequest(body, headers) {
-    checkHead(headers, REQUEST)
+  readRequest(body, fields) {
+    checkHead(fields, REQUEST)
     const json = new JsonReader(body, REQUEST.json)
     let id: string | undefined
     let parameters: Parameters | undefined
@@ -55,8 +55,8 @@ export const oip: Format = {
     }
   },
 
-  readAnswer(body, headers) {
-    checkHead(headers, ANSWER)
+  readAnswer(body, fields) {
+    checkHead(fields, ANSWER)
     const json = new JsonReader(body, ANSWER.json)
     let id: string | undefined
     let name = ''
@@ -108,11 +108,11 @@ function requested(outputs: readonly RequestedOutput[]): Pick<Columns, 'outputs'
   return { outputs: outputs.map((output) => output.name), ...(!plain && { outputParameters: outputs.map((output) => output.parameters) }) }
 }
 
-function checkHead(headers: readonly string[], side: Side): void {
-  if (get(headers, 'inference-header-content-length') !== undefined) {
+function checkHead(fields: Fields, side: Side): void {
+  if (fields.get('inference-header-content-length') !== undefined) {
     throw new WeirError(side.json, 'the binary tensor extension is not supported here: send tensors as JSON')
   }
-  const coding = get(headers, 'content-encoding')
+  const coding = fields.get('content-encoding')
   if (coding === undefined || coding.toLowerCase() === 'identity') return
   throw new WeirError(side.json, `content-encoding ${clip(coding)} is not read here: send the JSON as it is`)
 }

@@ -1,6 +1,6 @@
 /** Whether a whole 2xx answer holds what its type and the route's format promise; what `fallback: { on: [invalid] }` asks. */
 import type { Answer, Exchange } from '../exchange.ts'
-import { get } from '../headers.ts'
+import type { Fields } from '../headers.ts'
 import type { Column, Columns } from './columns.ts'
 
 const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\b/i
@@ -10,13 +10,13 @@ const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\b/i
  * @returns what is wrong, fit to be shown to a caller, or null
  */
 export function unsound(x: Exchange, answer: Answer): string | null {
-  const { body, headers, status } = answer
-  if (status < 200 || status > 299 || status === 204 || !Buffer.isBuffer(body) || get(headers, 'content-encoding') !== undefined) return null
-  return wrongJson(x, headers, body) ?? wrongColumns(x, headers, body)
+  const { body, fields, status } = answer
+  if (status < 200 || status > 299 || status === 204 || !Buffer.isBuffer(body) || fields.get('content-encoding') !== undefined) return null
+  return wrongJson(x, fields, body) ?? wrongColumns(x, fields, body)
 }
 
-function wrongJson(x: Exchange, headers: readonly string[], body: Buffer): string | null {
-  if (!JSON_TYPE.test(get(headers, 'content-type') ?? '') || get(headers, 'inference-header-content-length') !== undefined) return null
+function wrongJson(x: Exchange, fields: Fields, body: Buffer): string | null {
+  if (!JSON_TYPE.test(fields.get('content-type') ?? '') || fields.get('inference-header-content-length') !== undefined) return null
   let value: unknown
   try {
     value = JSON.parse(body.toString())
@@ -31,12 +31,12 @@ function wrongJson(x: Exchange, headers: readonly string[], body: Buffer): strin
 }
 
 /** Formats with columns decode them: lengths and shapes must agree, and numbers be numbers. */
-function wrongColumns(x: Exchange, headers: readonly string[], body: Buffer): string | null {
+function wrongColumns(x: Exchange, fields: Fields, body: Buffer): string | null {
   const { format } = x.route
   if (format === null || x.method !== 'POST') return null
   let answered: Columns
   try {
-    answered = format.readAnswer(body, headers)
+    answered = format.readAnswer(body, fields)
   } catch {
     return 'the answer cannot be read in the format of the route'
   }

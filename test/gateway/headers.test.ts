@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { add, all, get, has, remove, set } from '../../gateway/headers.ts'
+import { add, all, Fields, get, has, remove, set } from '../../gateway/headers.ts'
 
 describe('flat header arrays', () => {
   test('are read without case, in order', () => {
@@ -33,5 +33,32 @@ describe('flat header arrays', () => {
     const headers: string[] = []
     add(headers, 'x-a', 'é\tb ÿ')
     expect(headers).toEqual(['x-a', 'é\tb ÿ'])
+  })
+})
+
+describe('fields as the wire has them', () => {
+  const block = 'Host: a.test\r\nX-A: 1\r\nx-A:  2 \r\nX: \r\nContent-Type: text/csv\r\n'
+
+  test.each([
+    ['host', 'a.test'],
+    ['x-a', '1'],
+    ['x', ''],
+    ['content-type', 'text/csv'],
+    ['content', undefined],
+    ['type', undefined],
+    ['a.test', undefined],
+    ['inference-header-content-length-and-much-longer-than-the-block-is-behind-its-last-line', undefined],
+  ])('%j', (name, value) => {
+    const fields = new Fields(block, true)
+    expect(fields.get(name)).toBe(value)
+    expect(get(fields.list, name), 'the array says the same').toBe(value)
+    expect(fields.get(name), 'also after a look at it').toBe(value)
+  })
+
+  test('an appended field is found', () => {
+    const fields = new Fields(block, true)
+    fields.append('X-Late', 'b')
+    expect(fields.get('x-late')).toBe('b')
+    expect(new Fields('', false).get('x')).toBeUndefined()
   })
 })

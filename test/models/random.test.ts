@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import * as ort from 'onnxruntime-node'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { Fields } from '../../gateway/headers.ts'
 import type { Column } from '../../gateway/payload/columns.ts'
 import { oip } from '../../gateway/payload/oip.ts'
 import { ask, configOf, fixtures, onnx, type Stage, stage } from './setup.ts'
@@ -19,7 +20,7 @@ const types = { FP32: 'float32', INT64: 'int64', INT32: 'int32', BYTES: 'string'
 
 async function compare(name: string, columns: readonly Column[]): Promise<void> {
   const answer = await ask(current.models.backend(config.backends[name] as never), oip.writeRequest({ columns }).body)
-  const got = oip.readAnswer(answer.body as Buffer, []).columns
+  const got = oip.readAnswer(answer.body as Buffer, Fields.of([])).columns
   const session = await sessionOf(name)
   const feeds = Object.fromEntries(columns.map((column) => [column.name, new ort.Tensor(types[column.dtype as keyof typeof types], column.data as never, column.shape)]))
   const direct = await session.run(feeds)

@@ -1,11 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { WeirError } from '../../gateway/errors.ts'
+import { Fields } from '../../gateway/headers.ts'
 import type { Column, Columns, Data, Dtype } from '../../gateway/payload/columns.ts'
 import { oip } from '../../gateway/payload/oip.ts'
 
 function read(text: string): Columns {
-  return oip.readRequest(Buffer.from(text), [])
+  return oip.readRequest(Buffer.from(text), Fields.of([]))
 }
 
 function tensor(dtype: string, shape: string, data: string): string {
@@ -191,8 +192,8 @@ describe('refusing', () => {
   })
 
   test('what is not JSON says so: the binary extension and compressed bodies', () => {
-    expect(() => oip.readRequest(Buffer.from('{}'), ['Inference-Header-Content-Length', '2'])).toThrow('binary tensor extension')
-    expect(() => oip.readRequest(Buffer.from('{}'), ['Content-Encoding', 'gzip'])).toThrow('content-encoding gzip')
+    expect(() => oip.readRequest(Buffer.from('{}'), Fields.of(['Inference-Header-Content-Length', '2']))).toThrow('binary tensor extension')
+    expect(() => oip.readRequest(Buffer.from('{}'), Fields.of(['Content-Encoding', 'gzip']))).toThrow('content-encoding gzip')
   })
 
   test('cutting a good request anywhere is a 400, never another error', () => {
@@ -214,7 +215,7 @@ describe('refusing', () => {
       const bytes = Buffer.from(good)
       bytes[at] = byte
       try {
-        oip.readRequest(bytes, [])
+        oip.readRequest(bytes, Fields.of([]))
       } catch (error) {
         expect(error).toBeInstanceOf(WeirError)
       }
@@ -285,17 +286,17 @@ const anyColumn: fc.Arbitrary<Column> = fc.tuple(fc.constantFrom(...Object.keys(
 
 test('what is written reads back to the same tensors, as request and as answer', () => {
   fc.assert(fc.property(anyColumn, (column) => {
-    expect(oip.readRequest(oip.writeRequest({ columns: [column] }).body, []).columns).toEqual([column])
-    expect(oip.readAnswer(oip.writeAnswer({ columns: [column] }, { columns: [] }).body, []).columns).toEqual([column])
+    expect(oip.readRequest(oip.writeRequest({ columns: [column] }).body, Fields.of([])).columns).toEqual([column])
+    expect(oip.readAnswer(oip.writeAnswer({ columns: [column] }, { columns: [] }).body, Fields.of([])).columns).toEqual([column])
   }), { numRuns: 200 })
 })
 
 test('an answer of another server: errors are the answer’s', () => {
-  const answer = oip.readAnswer(Buffer.from('{"model_name":"m","model_version":"1","id":"i","outputs":[{"name":"y","shape":[1],"datatype":"FP32","data":[0.5]}]}'), [])
+  const answer = oip.readAnswer(Buffer.from('{"model_name":"m","model_version":"1","id":"i","outputs":[{"name":"y","shape":[1],"datatype":"FP32","data":[0.5]}]}'), Fields.of([]))
   expect(answer).toEqual({ model: { name: 'm', version: '1' }, id: 'i', columns: [{ name: 'y', dtype: 'FP32', shape: [1], data: Float32Array.of(0.5) }] })
   for (const text of ['{}', 'x', '{"outputs":[{"name":"y","shape":[2],"datatype":"FP32","data":[0.5]}]}', '{"error":"no"}']) {
     try {
-      oip.readAnswer(Buffer.from(text), [])
+      oip.readAnswer(Buffer.from(text), Fields.of([]))
       expect.unreachable()
     } catch (error) {
       expect((error as WeirError).code).toBe('INVALID_ANSWER')

@@ -1,11 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { WeirError } from '../../gateway/errors.ts'
+import { Fields } from '../../gateway/headers.ts'
 import type { Column, Columns } from '../../gateway/payload/columns.ts'
 import { rows } from '../../gateway/payload/rows.ts'
 
 function read(text: string): Columns {
-  return rows.readRequest(Buffer.from(text), [])
+  return rows.readRequest(Buffer.from(text), Fields.of([]))
 }
 
 function answer(columns: readonly Column[], request: string): string {

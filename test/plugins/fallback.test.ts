@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { Answer, type Exchange, type Flow, type Format, type Leg, type LegWatcher, reply } from '../../gateway/exchange.ts'
 import { type Code, WeirError } from '../../gateway/errors.ts'
+import type { Fields } from '../../gateway/headers.ts'
 import type { Column } from '../../gateway/payload/columns.ts'
 import { HOLD_BYTES, type Plugin } from '../../gateway/plugin.ts'
 import fallback from '../../plugins/fallback.ts'
@@ -252,7 +253,7 @@ describe('invalid', () => {
 
   /** The body of the first backend when it is let through, else why it was not. The second one is sound in any format. */
   const run = async (main: () => Answer, format?: Format, openai = false): Promise<string> => {
-    const lenient = format && { ...format, readAnswer: (body: Buffer, headers: readonly string[]) => (body.toString() === 'second' ? { columns: sound } : format.readAnswer(body, headers)) }
+    const lenient = format && { ...format, readAnswer: (body: Buffer, fields: Fields) => (body.toString() === 'second' ? { columns: sound } : format.readAnswer(body, fields)) }
     const bench = await pluginTest(fallback, { to: ['second'], on: ['invalid'] }, { backends: { main, ...good }, openai, ...(lenient && { format: lenient }) })
     const { x, body } = await bench.run({ body: '{}' })
     return x.fallback === '' ? body : x.fallback
