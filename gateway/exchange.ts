@@ -253,10 +253,25 @@ export interface RouteInfo {
   readonly maxBodyBytes: number
 }
 
+/** What a backend is asked over the network: an exchange as it stands, or one in the backend's own words. */
+export interface Outgoing {
+  readonly method: string
+  /** Origin-form, without the prefix of the endpoint. */
+  readonly target: string
+  readonly headers: readonly string[]
+  readonly fields: Fields
+  readonly body: Body
+  readonly upgrade: string
+  readonly caller: Pick<Caller, 'trailers' | 'inform'>
+  /** Counted by whoever sends it, as `waited` is. */
+  attempts: number
+  waited: number
+}
+
 /** Which part of an exchange was going on; for the access log. */
 export type Phase = 'request' | 'backend' | 'response' | 'done'
 
-export class Exchange {
+export class Exchange implements Outgoing {
   readonly method: string
   /** Origin-form target, byte for byte as received (or `*`). */
   target: string

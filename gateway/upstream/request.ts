@@ -1,9 +1,9 @@
 /** The request as a backend gets it: canonical, with the backend's own Host, path prefix and headers. */
 import type { EndpointConfig, HttpBackendConfig } from '../../config/config.ts'
-import type { Body, Exchange } from '../exchange.ts'
+import type { Body, Outgoing } from '../exchange.ts'
 import { headerLines } from '../headers.ts'
 
-export type WriteHead = (x: Exchange, endpoint: EndpointConfig) => string
+export type WriteHead = (x: Outgoing, endpoint: EndpointConfig) => string
 
 /** True when the body can only be framed by chunks. */
 export function needsChunks(body: Body): boolean {
@@ -41,7 +41,7 @@ function rewritten(headers: readonly string[], host: string | null, fallback: st
   return hosted ? lines : `${lines}Host: ${host ?? fallback}\r\n`
 }
 
-function framing(x: Exchange): string {
+function framing(x: Outgoing): string {
   const body = x.body
   if (x.upgrade !== '') return `connection: Upgrade\r\nupgrade: ${x.upgrade}\r\n\r\n`
   const te = x.caller.trailers === true ? 'te: trailers\r\nconnection: TE\r\n' : ''

@@ -6,7 +6,7 @@
 import type { HttpBackendConfig } from '../../config/config.ts'
 import type { Clock } from '../clock.ts'
 import { WeirError } from '../errors.ts'
-import type { Answer, Backend, Exchange, Leg, Send } from '../exchange.ts'
+import type { Answer, Backend, Leg, Outgoing } from '../exchange.ts'
 import type { Counter, Gauge, Handles } from '../metrics.ts'
 import { backendMetrics, OUTCOMES } from '../vital.ts'
 import { Attempt, type AttemptOwner, type AttemptTimeouts } from '../wire/attempt.ts'
@@ -32,7 +32,11 @@ export interface EndpointState {
   readonly failed: number
 }
 
+/** As `Send`, for whatever can be sent. */
+export type Transmit = (x: Outgoing, leg: Leg) => Promise<Answer>
+
 export interface HttpBackend extends Backend {
+  readonly send: Transmit
   readonly config: HttpBackendConfig
   state(): EndpointState[]
   close(): void
@@ -48,7 +52,7 @@ class Transport implements HttpBackend {
   readonly name: string
   readonly kind = 'http'
   readonly config: HttpBackendConfig
-  readonly send: Send
+  readonly send: Transmit
   readonly timeouts: AttemptTimeouts
   readonly endpoints: readonly Endpoint[]
   readonly inFlight: Gauge
@@ -108,14 +112,14 @@ class Transport implements HttpBackend {
 /** One `send`: at most two attempts, one outcome. */
 class Call implements AttemptOwner {
   readonly #transport: Transport
-  readonly #x: Exchange
+  readonly #x: Outgoing
   readonly #leg: Leg
   readonly #resolve: (answer: Answer) => void
   readonly #reject: (error: WeirError) => void
   #endpoint: Endpoint | null = null
   #repaired = false
 
-  constructor(transport: Transport, x: Exchange, leg: Leg, resolve: (answer: Answer) => void, reject: (error: WeirError) => void) {
+  constructor(transport: Transport, x: Outgoing, leg: Leg, resolve: (answer: Answer) => void, reject: (error: WeirError) => void) {
     this.#transport = transport
     this.#x = x
     this.#leg = leg
@@ -171,6 +175,6 @@ class Call implements AttemptOwner {
   }
 }
 
-function mayRepeat(x: Exchange): boolean {
+function mayRepeat(x: Outgoing): boolean {
   return x.body === null && x.upgrade === '' && (x.method === 'GET' || x.method === 'HEAD' || x.method === 'OPTIONS')
 }

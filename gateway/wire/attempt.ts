@@ -1,6 +1,6 @@
 /** One try against one endpoint: writes the request, times the answer, hands it on. Exactly one outcome. */
 import { WeirError } from '../errors.ts'
-import { Answer, type Exchange, type Flow, type Leg, type LegWatcher, type Sink, type Tunnel } from '../exchange.ts'
+import { Answer, type Flow, type Leg, type LegWatcher, type Outgoing, type Sink, type Tunnel } from '../exchange.ts'
 import type { BodyTaker } from './body.ts'
 import { BodyFlow, type FlowSource } from './flow.ts'
 import { type AnswerHead, UNTIL_CLOSE } from './head.ts'
@@ -32,7 +32,7 @@ const RECEIVING = 2
 const OVER = 3
 
 export class Attempt implements LegWatcher, BodyTaker, FlowSource, Sink {
-  readonly exchange: Exchange
+  readonly exchange: Outgoing
   readonly leg: Leg
   readonly started: number
   /** A HEAD has no body in its answer, whatever the head says. */
@@ -54,7 +54,7 @@ export class Attempt implements LegWatcher, BodyTaker, FlowSource, Sink {
   #paused = false
 
   /** @param head the request head as it goes out, framing and empty line included */
-  constructor(exchange: Exchange, leg: Leg, connection: Outbound, head: string, chunked: boolean, timeouts: AttemptTimeouts, owner: AttemptOwner) {
+  constructor(exchange: Outgoing, leg: Leg, connection: Outbound, head: string, chunked: boolean, timeouts: AttemptTimeouts, owner: AttemptOwner) {
     this.exchange = exchange
     this.leg = leg
     this.started = connection.deadlines.now()
