@@ -29,6 +29,7 @@ export const codes = {
   REQUEST_TIMEOUT: entry(408, 'timeout', 'The request did not arrive in time.', 'See `timeouts` of the listener.'),
   BODY_TOO_LARGE: entry(413, 'local', 'The body is larger than this route buffers.', 'Raise `max_body_bytes` or send less.'),
   TARGET_TOO_LONG: entry(414, 'local', 'The request target is too long.', 'The limit is `limits.target`.'),
+  UNSUPPORTED_MEDIA_TYPE: entry(415, 'local', 'The body is of a type or in a content coding that is not read here.', 'Send the content type of the route\'s format, as it is or in gzip or deflate.'),
   EXPECTATION_FAILED: entry(417, 'local', 'The expectation is unknown.', 'Only `Expect: 100-continue` is supported.'),
   RATE_LIMITED: entry(429, 'overload', 'Too many requests.', 'Retry after the time in Retry-After.'),
   HEAD_TOO_LARGE: entry(431, 'local', 'The header section is too large.', 'The limits are `limits.head` and `limits.fields`.'),

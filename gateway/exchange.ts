@@ -7,6 +7,7 @@
  */
 import { type Code, codes, WeirError } from './errors.ts'
 import { Fields, remove, set } from './headers.ts'
+import { decodedNow } from './payload/coding.ts'
 import type { Columns } from './payload/columns.ts'
 
 // ---------------------------------------------------------------- bodies
@@ -361,7 +362,7 @@ export class Exchange implements Outgoing {
 
   /** The request as named columns, decoded once. The body must be whole (declare `requestBody`). @throws WeirError */
   get input(): Columns {
-    return (this.#input ??= this.#format.readRequest(whole(this.body), this.fields))
+    return (this.#input ??= this.#format.readRequest(decodedNow(whole(this.body), this.fields.get('content-encoding'), this.route.maxBodyBytes), this.fields))
   }
 
   /** Replaces the request's columns; the body is written again in the route's format. */
@@ -374,7 +375,7 @@ export class Exchange implements Outgoing {
 
   /** The answer as named columns, decoded once. The body must be whole (declare `responseBody`). @throws WeirError */
   get output(): Columns {
-    return (this.#output ??= this.#format.readAnswer(whole(this.answer!.body), this.answer!.fields))
+    return (this.#output ??= this.#readAnswer(this.answer!))
   }
 
   set output(columns: Columns) {
@@ -382,6 +383,11 @@ export class Exchange implements Outgoing {
     const written = this.#format.writeAnswer(columns, this.input)
     this.answer!.body = written.body
     describeBody(this.answer!.headers, written)
+  }
+
+  #readAnswer({ body, fields }: Answer): Columns {
+    const bytes = decodedNow(whole(body), fields.get('content-encoding'), this.route.maxBodyBytes, 'INVALID_ANSWER')
+    return this.#format.readAnswer(bytes, fields)
   }
 
   get #format(): Format {

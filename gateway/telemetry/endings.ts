@@ -31,6 +31,7 @@ export const endings: Readonly<Record<Code, Ending>> = {
   REQUEST_TIMEOUT: ending('SI', 'weir'),
   BODY_TOO_LARGE: ending('', 'weir'),
   TARGET_TOO_LONG: ending('DPE', 'weir'),
+  UNSUPPORTED_MEDIA_TYPE: ending('', 'weir'),
   EXPECTATION_FAILED: ending('DPE', 'weir'),
   RATE_LIMITED: ending('RL', 'weir'),
   HEAD_TOO_LARGE: ending('DPE', 'weir'),
