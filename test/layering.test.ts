@@ -14,7 +14,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ],
   ['gateway/payload/', 'gateway/wire/', 'gateway/telemetry/', 'gateway/stores/', 'gateway/records/'],
   ['gateway/expression/', 'gateway/upstream/', 'gateway/models/', 'plugins/'],
-  ['gateway/pipeline/'],
+  ['gateway/pipeline/', 'gateway/translate/'],
   ['gateway/generation.ts'],
   ['gateway/server/router.ts'],
   ['gateway/server/', 'config/'],

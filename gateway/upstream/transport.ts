@@ -32,11 +32,7 @@ export interface EndpointState {
   readonly failed: number
 }
 
-/** As `Send`, for whatever can be sent. */
-export type Transmit = (x: Outgoing, leg: Leg) => Promise<Answer>
-
 export interface HttpBackend extends Backend {
-  readonly send: Transmit
   readonly config: HttpBackendConfig
   state(): EndpointState[]
   close(): void
@@ -44,11 +40,19 @@ export interface HttpBackend extends Backend {
 
 type Outcome = (typeof OUTCOMES)[number]
 
-export function httpBackend(config: HttpBackendConfig, deps: TransportDeps): HttpBackend {
+/** As `Send`, for whatever can be sent. */
+export type Transmit = (x: Outgoing, leg: Leg) => Promise<Answer>
+
+/** The network itself: what it sends need not be an exchange. */
+export interface Transmitter extends HttpBackend {
+  readonly send: Transmit
+}
+
+export function httpBackend(config: HttpBackendConfig, deps: TransportDeps): Transmitter {
   return new Transport(config, deps)
 }
 
-class Transport implements HttpBackend {
+class Transport implements Transmitter {
   readonly name: string
   readonly kind = 'http'
   readonly config: HttpBackendConfig
