@@ -16,6 +16,7 @@ import { gather } from '../server/buffer.ts'
 import { Forwarder } from '../server/forward.ts'
 import { Listener } from '../server/listener.ts'
 import { uuidv7 } from '../telemetry/request_id.ts'
+import { translated } from '../translate/backend.ts'
 import { httpBackend } from '../upstream/transport.ts'
 import { backendMetrics, listenerMetrics } from '../vital.ts'
 import { Deadlines } from '../wire/deadlines.ts'
@@ -49,7 +50,7 @@ const gateway = new Gateway({
   formats: format,
   compileSelector,
   compileCondition,
-  httpBackend: (config) => httpBackend(config, { clock, deadlines, metrics: backends, random: Math.random }),
+  httpBackend: (config) => translated(httpBackend(config, { clock, deadlines, metrics: backends, random: Math.random }), { clock, gather }),
   plugin: (config) => (config.use === null ? builtIn.get(config.name)! : importUserPlugin(config.use)),
   gather,
   use: (generation) => {
