@@ -56,7 +56,7 @@ export async function createModelControl(config: Config, deps: PoolDeps): Promis
   const needed = pool.needed
   if (!needed) await pool.close()
   return {
-    description: { models, remarks },
+    description: { models, labels: {}, remarks },
     issues,
     get restarts() {
       return pool.restarts
@@ -98,7 +98,7 @@ async function repositoryCandidates(config: Config, issues: ModelIssue[], remark
 
 function describe(id: number, candidate: Candidate, outcome: FromInference): ModelDescription {
   const { name, version, source, file, features } = candidate
-  const base = { id, name, version, source, file, features, bytes: 0, load_ms: outcome.load_ms }
+  const base = { id, name, version, source, file, features, bytes: 0, fingerprint: '', modified_at: 0, loaded_at: 0, load_ms: outcome.load_ms }
   const failed = (reason: string): ModelDescription => ({ ...base, state: 'failed', reason, signature: null, placement: null, why: '', measured: UNMEASURED, batching: null })
   if ('error' in outcome) return failed(reasonOf(outcome.error, file, candidate.shown))
   const { signature, placement, why, measured } = outcome

@@ -31,7 +31,7 @@ export function builtinRoutes(models: Models, version: string): readonly Builtin
   const list = () => reply(200, { models: [...models.repository.keys()] })
   const find = ({ model, version }: PathParams): Model => models.find(decode(model!), version === undefined ? 'latest' : numbered(decode(version)))
   const one = (methods: readonly string[], tail: string, handle: (model: Model, x: Exchange) => Answer | Promise<Answer>) =>
-    ['/v2/models/{model}', '/v2/models/{model}/versions/{version}'].map((path) => route(methods, path + tail, (x, params) => handle(find(params), x)))
+    both(tail).map((path) => route(methods, path, (x, params) => handle(find(params), x)))
   return [
     route(READ, '/v2/health/live', () => reply(200, { live: true })),
     route(READ, '/v2/health/ready', () => reply(models.ready ? 200 : 503, { ready: models.ready })),
@@ -40,8 +40,12 @@ export function builtinRoutes(models: Models, version: string): readonly Builtin
     route(READ, '/v2/models', list),
     ...one(READ, '', (model) => metadata(model, models)),
     ...one(READ, '/ready', (model) => reply(model.ready ? 200 : 503, { name: model.identity.name, ready: model.ready })),
-    ...one(POST, '/infer', (model, x) => infer(x, x.leg, model, oip, '', models.gather)),
+    ...both('/infer').map((path) => route(POST, path, (x, params) => infer(x, x.leg, () => find(params), oip, '', models.gather))),
   ]
+}
+
+function both(tail: string): string[] {
+  return [`/v2/models/{model}${tail}`, `/v2/models/{model}/versions/{version}${tail}`]
 }
 
 function route(methods: readonly string[], path: string, answer: (x: Exchange, params: PathParams) => Answer | Promise<Answer>): BuiltinRoute {

@@ -11,7 +11,7 @@ import { Drain } from '../server/drain.ts'
 import { controlMetrics } from '../vital.ts'
 import { Crew, type DataThread, type Spawned } from './crew.ts'
 import { type Grant, Grants, modelErrors } from './grants.ts'
-import type { Load, PluginAnswer, PluginCall } from './messages.ts'
+import type { Load, ModelOrders, PluginAnswer, PluginCall } from './messages.ts'
 import { SharedMemory } from './shared.ts'
 import { failed, fixedChanges, located, message, type Outcome, type Reading, threadProblem, warnings } from './reading.ts'
 
@@ -64,9 +64,15 @@ export class Control {
     this.#options = options
     this.#metrics = registry.handles(controlMetrics)
     this.#grants = new Grants({ clock, log })
-    const release = (thread: number, grant: number): void => this.#grants.release(thread, grant)
+    const models = (thread: number): ModelOrders => ({
+      release: async (grant) => this.#grants.release(thread, grant),
+      settled: async () => undefined,
+      modelIndex: async () => [],
+      repository: async (_action, name) => ({ code: 'MODEL_NOT_FOUND', message: `there is no model "${name}"` }),
+      modelCounts: async () => [],
+    })
     const died = (thread: number): void => this.#grants.died(thread)
-    this.#crew = new Crew({ clock, log, spawn: options.spawn, share: (key, bytes) => this.#shared.piece(key, bytes), release, died, raise: (thread) => this.#exclusive(() => this.#raise(thread)) })
+    this.#crew = new Crew({ clock, log, spawn: options.spawn, share: (key, bytes) => this.#shared.piece(key, bytes), models, died, raise: (thread) => this.#exclusive(() => this.#raise(thread)) })
     this.#drain = new Drain(clock, {
       unready: () => (this.#state = 'draining'),
       announce: () => this.#crew.each('drain', [], QUICK_MS),

@@ -3,7 +3,7 @@ import type { Clock } from '../clock.ts'
 import type { RegistryView } from '../metrics.ts'
 import type { Log } from '../plugin.ts'
 import { Kept } from './kept.ts'
-import { type ControlOrders, type DataOrders, Link, type Port } from './messages.ts'
+import { type ControlOrders, type DataOrders, Link, type ModelOrders, type Port } from './messages.ts'
 
 /** A worker, as far as the crew needs it. */
 export interface Spawned extends Port {
@@ -29,8 +29,8 @@ export interface CrewOptions {
   readonly log: Log
   spawn(index: number): Spawned
   share(key: string, bytes: number): SharedArrayBuffer
-  /** A thread has let go of a grant of models. */
-  release(thread: number, grant: number): void
+  /** What a thread asks for about models. */
+  models(thread: number): ModelOrders
   /** A thread is dead: it holds nothing any more. */
   died(thread: number): void
   /** Makes a replacement serve. A rejection counts as its death. */
@@ -102,12 +102,12 @@ export class Crew {
   }
 
   #spawn(index: number): Member {
-    const { clock, spawn, share, release } = this.#options
+    const { clock, spawn, share, models } = this.#options
     const worker = spawn(index)
     const link = new Link<ControlOrders, DataOrders>(worker, clock, {
       registry: async (view) => void (member.view = view),
       share: async (key, bytes) => share(key, bytes),
-      release: async (grant) => release(index, grant),
+      ...models(index),
     })
     const member: Member = { index, worker, link, born: clock.now(), serving: false, view: { series: [], slabs: [] } }
     let reason = ''

@@ -20,6 +20,7 @@ import { translated } from '../translate/backend.ts'
 import { httpBackend } from '../upstream/transport.ts'
 import { backendMetrics, listenerMetrics } from '../vital.ts'
 import { Deadlines } from '../wire/deadlines.ts'
+import type { Inside } from './inside.ts'
 import { startLogs } from './logs.ts'
 import { type ControlOrders, type DataOrders, Link, type ModelGrant } from './messages.ts'
 import { callPlugin, mergePlugin } from './plugins.ts'
@@ -40,6 +41,8 @@ const metrics = registry.handles(listenerMetrics)
 const backends = registry.handles(backendMetrics)
 const forwarder = new Forwarder({ clock, log, registry, inferenceId: uuidv7(clock), record: null })
 const listeners: Listener[] = []
+/** Once a config has models. */
+let inside: Inside | null = null
 let prepared: Promise<Generation | null> = Promise.resolve(null)
 
 const gateway = new Gateway({
@@ -103,6 +106,7 @@ const orders: DataOrders = {
   async backends() {
     return Object.fromEntries(gateway.httpBackends.map((backend) => [backend.name, backend.state()]))
   },
+  models: async (grant, revision, description) => (inside === null ? [] : inside.update(grant, revision, description)),
   plugin: (call) => callPlugin(gateway.current, call),
   merge: async (call, parts) => mergePlugin(gateway.current, call, parts),
 }
@@ -119,9 +123,9 @@ async function build(config: Config, grant: ModelGrant | null): Promise<Generati
 }
 
 async function openGrant(config: Config, grant: ModelGrant): Promise<ModelPart> {
-  const { openModels } = await import('./inside.ts')
-  const released = (): void => void control.ask('release', [grant.id], ASK_MS).catch(() => undefined)
-  return openModels(config, grant, version, { clock, log, registry, gather }, released)
+  const { Inside } = await import('./inside.ts')
+  inside ??= new Inside(version, { clock, log, registry, gather, control })
+  return inside.open(config, grant)
 }
 
 /** Series come in crowds, at load above all: they are told of once, after the work at hand. */

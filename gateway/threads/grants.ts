@@ -46,7 +46,7 @@ export class Grants {
       description: control.description,
       for(thread) {
         open.holders.add(thread)
-        return { id, description: control.description, port: control.connect() }
+        return { id, revision: 0, description: control.description, port: control.connect() }
       },
     }
     this.#byGrant.set(grant, id)

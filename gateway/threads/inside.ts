@@ -2,28 +2,86 @@
 import type { Config, RouteConfig } from '../../config/config.ts'
 import type { Backend } from '../exchange.ts'
 import type { ModelPart } from '../gateway.ts'
-import type { RouteEntry } from '../server/router.ts'
+import { InferenceClient } from '../models/client.ts'
+import type { ModelsDescription } from '../models/description.ts'
 import { type BuiltinRoute, builtinRoutes } from '../models/endpoints.ts'
-import { createModels, type ModelsDeps } from '../models/models.ts'
+import type { Gather, ModelDeps } from '../models/model.ts'
+import { createModels, type Models, type OpenFailure } from '../models/models.ts'
+import type { Operator } from '../models/operator.ts'
+import { type Residents, residentsOf } from '../models/residents.ts'
 import { oip } from '../payload/oip.ts'
 import type { CompiledRoute } from '../pipeline/route.ts'
-import type { ModelGrant } from './messages.ts'
+import type { RouteEntry } from '../server/router.ts'
+import type { ControlOrders, DataOrders, Link, ModelGrant } from './messages.ts'
 
 /** As `max_body_bytes` of a route that says nothing. */
 const MAX_BODY_BYTES = 64 << 20
+const ASK_MS = 5_000
+/** A load takes as long as the file is large. */
+const CHANGE_MS = 600_000
 
-/** @param released runs once the models are closed */
-export async function openModels(config: Config, grant: ModelGrant, version: string, deps: ModelsDeps, released: () => void): Promise<ModelPart> {
-  const models = await createModels(grant.description, grant.port, deps)
-  const backends = new Map<string, Backend>()
-  for (const backend of Object.values(config.backends)) if (backend.kind === 'onnx' || backend.kind === 'model') backends.set(backend.name, models.backend(backend))
+export interface InsideDeps extends ModelDeps {
+  readonly gather: Gather
+  readonly control: Link<DataOrders, ControlOrders>
+}
+
+export class Inside {
+  readonly #version: string
+  readonly #deps: InsideDeps
+  readonly #operator: Operator
+  /** Models of the generations that are open, by grant. */
+  readonly #open = new Map<number, Models>()
+  #client: InferenceClient | null = null
+  #residents: Residents | null = null
+
+  /** @param version of weir */
+  constructor(version: string, deps: InsideDeps) {
+    this.#version = version
+    this.#deps = deps
+    this.#operator = operatorOf(deps.control)
+  }
+
+  async open(config: Config, { id, description, port }: ModelGrant): Promise<ModelPart> {
+    const { clock, log, registry, gather } = this.#deps
+    if (port !== null) this.#client = new InferenceClient(port)
+    this.#residents ??= residentsOf(this.#client, clock)
+    const models = await createModels(description, { clock, log, registry, gather, operator: this.#operator, residents: this.#residents })
+    if (description.models.some(({ placement }) => placement === 'thread')) await this.#client?.connected(clock)
+    this.#open.set(id, models)
+    const inside = Object.values(config.backends).filter((backend) => backend.kind === 'onnx' || backend.kind === 'model')
+    return {
+      backends: new Map(inside.map((backend): [string, Backend] => [backend.name, models.backend(backend)])),
+      routes: config.models === null ? [] : builtinRoutes(models, this.#version).map(asEntry),
+      close: () => this.#close(id, models),
+    }
+  }
+
+  /** @returns what did not open; nothing for a grant whose generation is closed */
+  async update(grant: number, revision: number, description: ModelsDescription): Promise<readonly OpenFailure[]> {
+    const models = this.#open.get(grant)
+    if (models === undefined) return []
+    const { failures, settled } = await models.update(description)
+    void settled.then(() => this.#tell('settled', grant, revision))
+    return failures
+  }
+
+  async #close(id: number, models: Models): Promise<void> {
+    this.#open.delete(id)
+    await models.close()
+    this.#tell('release', id)
+  }
+
+  #tell(...[order, ...args]: ['settled', number, number] | ['release', number]): void {
+    void this.#deps.control.ask(order, args as never, ASK_MS).catch(() => undefined)
+  }
+}
+
+function operatorOf(control: Link<DataOrders, ControlOrders>): Operator {
   return {
-    backends,
-    routes: config.models === null ? [] : builtinRoutes(models, version).map(asEntry),
-    async close() {
-      await models.close()
-      released()
-    },
+    index: () => control.ask('modelIndex', [], ASK_MS),
+    load: (name) => control.ask('repository', ['load', name], CHANGE_MS),
+    unload: (name) => control.ask('repository', ['unload', name], CHANGE_MS),
+    counts: () => control.ask('modelCounts', [], ASK_MS),
   }
 }
 

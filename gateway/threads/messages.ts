@@ -7,6 +7,8 @@ import type { Address, BuildIssue, Config, ListenConfig } from '../../config/con
 import type { Clock, Timer } from '../clock.ts'
 import type { RegistryView } from '../metrics.ts'
 import type { ModelsDescription } from '../models/description.ts'
+import type { OpenFailure } from '../models/models.ts'
+import type { IndexEntry, ModelCounts, Refusal } from '../models/operator.ts'
 
 /** What a data thread does when told. */
 export type DataOrders = {
@@ -29,26 +31,44 @@ export type DataOrders = {
   backends(): Promise<Readonly<Record<string, unknown>>>
   /** Calls an admin route of a plugin. */
   plugin(call: PluginCall): Promise<PluginAnswer>
+  /**
+   * The models of a grant are these now. Answers once they are open and shown; what left the list is told of later, by
+   * `settled`. A grant that is not here any more is no error.
+   * @returns what did not open here
+   */
+  models(grant: number, revision: number, description: ModelsDescription): Promise<readonly OpenFailure[]>
   /** One answer of what the threads said to the same call, as the plugin wants them put together. */
   merge(call: PluginCall, parts: readonly unknown[]): Promise<unknown>
 }
 
 /** What the control thread does when a data thread asks. */
-export type ControlOrders = {
+export type ControlOrders = ModelOrders & {
   /** The series of this thread changed: here are all of them. */
   registry(view: RegistryView): Promise<void>
   /** Zeroed memory that every thread which asks by this key gets. */
   share(key: string, bytes: number): Promise<SharedArrayBuffer>
-  /** This thread has let go of these models. */
-  release(grant: number): Promise<void>
 }
 
-/** The models of one generation: what they are, and the way to those that run on the inference thread. */
+export type ModelOrders = {
+  /** This thread has let go of these models. */
+  release(grant: number): Promise<void>
+  /** This thread has let go of everything that is not in this revision of a grant: the last run of it is over. */
+  settled(grant: number, revision: number): Promise<void>
+  /** Of the running configuration; see `Operator`. */
+  modelIndex(): Promise<readonly IndexEntry[]>
+  /** Loads or unloads a model, all its versions. @returns null, or why not */
+  repository(action: 'load' | 'unload', name: string): Promise<Refusal | null>
+  modelCounts(): Promise<readonly ModelCounts[]>
+}
+
+/** The models of one generation: what they are, and the way to those that run on inference threads. */
 export interface ModelGrant {
   /** Given back by `release` when the generation is gone. */
   readonly id: number
+  /** How often the list has changed. */
+  readonly revision: number
   readonly description: ModelsDescription
-  /** Transferred. */
+  /** The thread's way to the inference threads, for all generations; transferred with the first grant that it gets, null later. */
   readonly port: MessagePort | null
 }
 

@@ -4,9 +4,10 @@ import type { Answer } from '../../gateway/exchange.ts'
 import { type BuiltinRoute, builtinRoutes } from '../../gateway/models/endpoints.ts'
 import { NO_MODELS } from '../../gateway/models/description.ts'
 import { createModels } from '../../gateway/models/models.ts'
+import { residentsOf } from '../../gateway/models/residents.ts'
 import { systemClock } from '../../gateway/clock.ts'
 import { Registry, totals } from '../../gateway/metrics.ts'
-import { configOf, exchange, fixtures, golden, json, memoryLog, repositoryConfig, type Stage, stage, textOf } from './setup.ts'
+import { configOf, exchange, fakeOperator, fixtures, golden, json, memoryLog, repositoryConfig, type Stage, stage, textOf } from './setup.ts'
 
 let current: Stage
 let routes: readonly BuiltinRoute[]
@@ -121,7 +122,7 @@ describe('infer', () => {
 })
 
 test('no models: live, ready, and an empty list', async () => {
-  const none = await createModels(NO_MODELS, null, { registry: new Registry(), log: memoryLog(), clock: systemClock, gather: () => Buffer.alloc(0) })
+  const none = await createModels(NO_MODELS, { registry: new Registry(), log: memoryLog(), clock: systemClock, gather: () => Buffer.alloc(0), operator: fakeOperator(), residents: residentsOf(null, systemClock) })
   const at = (path: string) => builtinRoutes(none, '1').find((route) => route.path === path)!
   expect(textOf(await at('/v2/models').handle(exchange(null, null, { method: 'GET' }), {}))).toBe('{"models":[]}')
   expect((await at('/v2/health/ready').handle(exchange(null, null, { method: 'GET' }), {})).status).toBe(200)

@@ -6,8 +6,11 @@ import type { BackendConfig, Config, ModelsConfig } from '../../config/config.ts
 import { systemClock } from '../../gateway/clock.ts'
 import { Answer, type Backend, Exchange, type Format, Leg, type Send } from '../../gateway/exchange.ts'
 import { Registry } from '../../gateway/metrics.ts'
+import { InferenceClient } from '../../gateway/models/client.ts'
 import { createModelControl, type ModelControl } from '../../gateway/models/control.ts'
 import { createModels, type Models } from '../../gateway/models/models.ts'
+import type { Operator } from '../../gateway/models/operator.ts'
+import { residentsOf } from '../../gateway/models/residents.ts'
 import type { Log } from '../../gateway/plugin.ts'
 
 export const fixtures = join(import.meta.dirname, '../fixtures/models')
@@ -59,14 +62,23 @@ export async function stage(config: Config, entry?: URL): Promise<Stage> {
   const log = memoryLog()
   const registry = new Registry()
   const control = await createModelControl(config, { log, clock: systemClock, ...(entry !== undefined && { entry }) })
-  const models = await createModels(control.description, control.connect(), { registry, log, clock: systemClock, gather })
+  const port = control.connect()
+  const client = port === null ? null : new InferenceClient(port)
+  const models = await createModels(control.description, { registry, log, clock: systemClock, gather, operator: fakeOperator(), residents: residentsOf(client, systemClock) })
+  await client?.connected(systemClock)
   return {
     control, models, registry, log,
     async close() {
       await models.close()
+      client?.close()
       await control.close()
     },
   }
+}
+
+/** A control thread that is not there; a test replaces what it is about. */
+export function fakeOperator(changes: Partial<Operator> = {}): Operator {
+  return { index: async () => [], load: async () => null, unload: async () => null, counts: async () => [], ...changes }
 }
 
 function gather(): Buffer {

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { Registry, totals } from '../../gateway/metrics.ts'
 import type { Log } from '../../gateway/plugin.ts'
 import { Crew, type DataThread, type Spawned } from '../../gateway/threads/crew.ts'
+import type { ModelOrders } from '../../gateway/threads/messages.ts'
 import { FakeClock } from '../fake_clock.ts'
 
 class FakeWorker implements Spawned {
@@ -40,7 +41,7 @@ function crew(raise: (thread: DataThread) => Promise<void> = async () => undefin
     workers.push(new FakeWorker(index))
     return workers.at(-1)!
   }
-  const made = new Crew({ clock, log: quiet, spawn, share: (_key, bytes) => new SharedArrayBuffer(bytes), release() {}, died() {}, raise })
+  const made = new Crew({ clock, log: quiet, spawn, share: (_key, bytes) => new SharedArrayBuffer(bytes), models: () => ({}) as ModelOrders, died() {}, raise })
   const serve = (): void => {
     for (const thread of made.threads(false)) thread.serving = true
   }
