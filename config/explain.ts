@@ -3,6 +3,7 @@ import { stringify } from 'yaml'
 import { NESTING, type Nesting, type Plugin } from '../gateway/plugin.ts'
 import { compileRouter, explainMatch } from '../gateway/server/router.ts'
 import type { BackendConfig, Config, PluginConfig, RouteConfig } from './config.ts'
+import { isTranslated } from './speaking.ts'
 import { formatSize } from './units.ts'
 
 export interface AskedRequest {
@@ -63,8 +64,17 @@ function explainRoute(config: Config, route: RouteConfig, plugins: ReadonlyMap<s
     `send     ${nesting(route.plugins, plugins)} → ${route.backend}`,
     `out      ${arrow(names.toReversed())}`,
     `backend  ${route.backend}${backend === undefined ? '' : `: ${explainBackend(backend)}`}`,
+    ...translation(route, backend),
     `bodies   ${route.format === null ? 'pass through' : `format ${route.format}`}; buffered, if a plugin asks, up to ${formatSize(route.max_body_bytes)}`,
   ]
+}
+
+/** What becomes of a POST on its way to a backend that speaks another format. */
+function translation({ format }: RouteConfig, backend: BackendConfig | undefined): string[] {
+  const speaks = backend?.kind === 'http' ? backend.speaks : null
+  if (speaks === null || !isTranslated(format, speaks)) return []
+  const model = speaks.model === '' ? '' : `, model ${speaks.model}${speaks.version === '' ? '' : ` version ${speaks.version}`}`
+  return [`         translated: ${format} → ${speaks.format}${model}`]
 }
 
 /** Options of a plugin that stand on a level of their own: the timeout plugin has one deadline outside and one inside. */

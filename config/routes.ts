@@ -9,6 +9,7 @@ import { place, type Placed, type PluginSource } from './plugins.ts'
 import { checkQuantities } from './quantities.ts'
 import { complain, type Scene, settle } from './scene.ts'
 import { type Data, isData, type JsonSchema } from './shape.ts'
+import { warnOfUntranslated } from './speaking.ts'
 
 export interface LoadedRoute {
   readonly route: RouteConfig
@@ -55,7 +56,9 @@ async function loadRoute(
   checkFallback(scene, String(item['backend']), plugins)
   const settled = settle<WrittenRoute>(scene, { ...schema, properties: { ...schema.properties, plugins: {} } }, item)
   if (right('max_body_bytes')) checkQuantities(scene, schema.properties!['max_body_bytes']!, item['max_body_bytes'], join(path, 'max_body_bytes'))
-  const format = settled.format ?? usualFormat(rule.path, [settled.backend, ...named].map((name) => backends.get(name)))
+  const reached = [settled.backend, ...named].map((name) => backends.get(name))
+  const format = settled.format ?? usualFormat(rule.path, reached)
+  warnOfUntranslated(scene, format, reached, path)
   return { name: settled.name, match: rule, backend: settled.backend, format, max_body_bytes: settled.max_body_bytes, plugins: plugins.map(({ config }) => config) }
 }
 

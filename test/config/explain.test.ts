@@ -88,6 +88,19 @@ backend  usual: http://10.0.0.2, http://10.0.0.3 (least_request)
 bodies   format rows; buffered, if a plugin asks, up to 64MiB
 `)
   })
+  test.each([
+    ['rows', '{ format: oip, model: fraud, version: 2 }', '         translated: rows → oip, model fraud version 2'],
+    ['oip', 'mlflow', '         translated: oip → mlflow'],
+  ])('a backend that speaks something else than %s', async (format, speaks, line) => {
+    const config = await load(`backends: { up: { url: "http://h", speaks: ${speaks} } }\nroutes: [{ name: r, match: { path: /s }, format: ${format}, backend: up }]`)
+    expect(explainRequest(config, { method: 'POST', path: '/s' }).split('\n')).toContain(line)
+  })
+
+  test.each([['rows', 'rows'], ['openai', 'rows']])('nothing is translated for a route of %s to a backend of %s', async (format, speaks) => {
+    const config = await load(`backends: { up: { url: "http://h", speaks: ${speaks} } }\nroutes: [{ name: r, match: { path: /s }, format: ${format}, backend: up }]`)
+    expect(explainRequest(config, { method: 'POST', path: '/s' })).not.toContain('translated')
+  })
+
   test('no route', async () => {
     const config = await load(source)
     expect(explainRequest(config, { method: 'POST', path: '/x' })).toContain('No route matches: 404, unless it is a built-in endpoint')
