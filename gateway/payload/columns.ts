@@ -19,6 +19,7 @@ export type Data =
   | string[]
 
 export interface Column {
+  /** '' = the only input of the model, of a format that need not name it. */
   readonly name: string
   readonly dtype: Dtype
   /** The first dimension counts rows; [] is a scalar. The product equals `data.length`. */
@@ -26,6 +27,8 @@ export interface Column {
   readonly data: Data
   /** OIP: what the caller said about this tensor; kept when the body is written again. */
   readonly parameters?: Parameters
+  /** CSV: the cells as they were written, for an input of strings (a postal code looks like a number). */
+  readonly spelled?: readonly string[]
 }
 
 /** Integers beyond 2^53 are bigints (Triton's `sequence_id` is a UINT64). */
@@ -45,6 +48,10 @@ export interface Columns {
   readonly raw?: Buffer
   /** `rows`: one object was sent, so one object is answered. */
   readonly single?: boolean
+  /** `tfs`, `mlflow`: tensors were sent whole (`inputs`), so they are answered whole. */
+  readonly columnar?: boolean
+  /** A data frame: its columns have an order, which counts where their names are unknown. */
+  readonly ordered?: boolean
   /** Answers: which model made it. */
   readonly model?: { readonly name: string; readonly version: string }
 }
