@@ -40,6 +40,17 @@ const echo =
     response.end(JSON.stringify({ server, method: request.method, url: request.url, headers: request.headers, body }))
   }
 
+/** A server of the Open Inference Protocol whose one model gives the first column of its matrix back. */
+const oneModel: RequestListener = async (request, response) => {
+  let body = ''
+  for await (const chunk of request) body += String(chunk)
+  response.setHeader('content-type', 'application/json')
+  if (request.url === '/v2/models/fraud') return void response.end(JSON.stringify({ name: 'fraud', inputs: [{ name: 'x', datatype: 'FP32', shape: [-1, 2] }], outputs: [] }))
+  const { inputs } = JSON.parse(body) as { inputs: [{ shape: [number, number]; data: number[] }] }
+  const data = inputs[0].data.filter((_, i) => i % 2 === 0)
+  response.end(JSON.stringify({ model_name: 'fraud', outputs: [{ name: 'score', datatype: 'FP32', shape: [data.length], data }] }))
+}
+
 async function serve(at: number | string, listener: RequestListener, server: Server = createServer(listener)): Promise<void> {
   await new Promise<void>((resolve) => (typeof at === 'number' ? server.listen(at, '127.0.0.1', resolve) : server.listen(at, resolve)))
   open.push({
@@ -184,6 +195,17 @@ describeWith('curl', 'run with its own commands', () => {
     const { json } = await curl(one)
     expect(json).toMatchObject({ label: 1 })
     expect((json as { probabilities: number[] }).probabilities[1]).toBeCloseTo(VERSION_1, 5)
+  })
+
+  test('translate.yaml: rows to a server that takes tensors, and the constant when it is gone', async () => {
+    const one = await started('examples/translate.yaml')
+    const gone = await curl(one)
+    expect([gone.status, gone.json]).toEqual([200, [{ score: 0.5 }, { score: 0.5 }]])
+    expect(gone.headers).toContain('x-weir-fallback: triton;connect')
+    await serve(one.port(8501), oneModel)
+    const { status, json, headers } = await curl(one)
+    expect([status, json]).toEqual([200, [{ score: 120.5 }, { score: 9 }]])
+    expect(headers).not.toContain('x-weir-fallback')
   })
 
   test('answer.yaml', async () => {
