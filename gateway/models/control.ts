@@ -38,15 +38,15 @@ interface Candidate {
 }
 
 /** Never rejects for a bad model: see `issues`. A config without models starts no thread and loads no library. */
-export async function createModelControl(config: Config, deps: PoolDeps): Promise<ModelControl> {
+export async function createModelControl(config: Config, deps: Omit<PoolDeps, 'inference'>): Promise<ModelControl> {
   const issues: ModelIssue[] = []
   const remarks: string[] = []
   const candidates = [...backendCandidates(config), ...(await repositoryCandidates(config, issues, remarks))]
-  const pool = new InferencePool(deps)
+  const pool = new InferencePool({ ...deps, inference: config.inference })
   const models: ModelDescription[] = []
   for (const [id, candidate] of candidates.entries()) {
     const { file, placement, name, version } = candidate
-    const outcome = await pool.load({ type: 'load', id, file, placement })
+    const outcome = await pool.load({ id, file, placement, batching: null })
     // In the library's words, for whoever the reason does not help.
     if ('error' in outcome) deps.log.warn('a model did not load', { name, version, error: outcome.error })
     models.push(describe(id, candidate, outcome))
@@ -67,7 +67,7 @@ export async function createModelControl(config: Config, deps: PoolDeps): Promis
 }
 
 /** For `weir check`: loads everything and lets go of it again. */
-export async function loadForCheck(config: Config, deps: PoolDeps): Promise<readonly ModelIssue[]> {
+export async function loadForCheck(config: Config, deps: Omit<PoolDeps, 'inference'>): Promise<readonly ModelIssue[]> {
   const control = await createModelControl(config, deps)
   await control.close()
   return control.issues

@@ -57,7 +57,7 @@ export function residentsOf(client: InferenceClient | null, clock: Clock): Resid
   return new Residents(async ({ id, file, placement }) => {
     if (placement === 'inline') return new InlineHost(await openSession(file, clock))
     if (client === null) throw new Error('there is no inference thread')
-    return client.host(id)
+    return client.host({ id })
   })
 }
 

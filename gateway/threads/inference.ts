@@ -4,7 +4,7 @@
  */
 import { type MessagePort, parentPort } from 'node:worker_threads'
 import { systemClock } from '../clock.ts'
-import type { Ask, FromInference, Told, ToInference } from '../models/messages.ts'
+import type { Ask, FromInference, Report, Told, ToInference } from '../models/messages.ts'
 import { type Measured, measure, place } from '../models/placement.ts'
 import { openSession, type Session } from '../models/session.ts'
 
@@ -18,9 +18,15 @@ let running = false
 const control = parentPort!
 control.on('message', (message: ToInference) => {
   if (message.type === 'connect') connect(message.port)
-  else if (message.type === 'unload') void sessions.get(message.id)?.close()
-  else void load(message).then((outcome) => control.postMessage(outcome))
+  else if (message.type === 'unload') void unload(message.id).then(() => control.postMessage({ type: 'unloaded', id: message.id } satisfies Report))
+  else void load(message).then((outcome) => control.postMessage({ type: 'loaded', outcome } satisfies Report))
 })
+
+async function unload(id: number): Promise<void> {
+  const session = sessions.get(id)
+  sessions.delete(id)
+  await session?.close()
+}
 
 async function load({ id, file, placement: wanted }: Extract<ToInference, { type: 'load' }>): Promise<FromInference> {
   const began = systemClock.now()
@@ -58,7 +64,9 @@ async function work(): Promise<void> {
 
 async function run({ seq, id, inputs, outputs }: Job): Promise<Told> {
   try {
-    const run = await sessions.get(id)!.run(inputs, outputs)
+    const session = sessions.get(id)
+    if (session === undefined) return { seq, missing: true }
+    const run = await session.run(inputs, outputs)
     return { seq, run: { ...run, queued_ms: 0, runs: 1, batch_rows: inputs[0]?.shape[0] ?? 0 } }
   } catch (error) {
     return { seq, error: text(error) }

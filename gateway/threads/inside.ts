@@ -43,10 +43,10 @@ export class Inside {
 
   async open(config: Config, { id, description, port }: ModelGrant): Promise<ModelPart> {
     const { clock, log, registry, gather } = this.#deps
-    if (port !== null) this.#client = new InferenceClient(port)
+    if (port !== null) this.#client = new InferenceClient(port, { clock, queue: config.inference.queue })
     this.#residents ??= residentsOf(this.#client, clock)
     const models = await createModels(description, { clock, log, registry, gather, operator: this.#operator, residents: this.#residents })
-    if (description.models.some(({ placement }) => placement === 'thread')) await this.#client?.connected(clock)
+    if (description.models.some(({ placement }) => placement === 'thread')) await this.#client?.connected()
     this.#open.set(id, models)
     const inside = Object.values(config.backends).filter((backend) => backend.kind === 'onnx' || backend.kind === 'model')
     return {

@@ -37,8 +37,12 @@ export function memoryLog(): Log & { readonly lines: LogLine[] } {
   return { lines, debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
 }
 
+/** Requests that may wait for the inference thread. */
+export const QUEUE = 64
+
 export function configOf(models: ModelsConfig | null, backends: Record<string, BackendConfig> = {}): Config {
-  return { models, backends } as unknown as Config
+  const inference = { threads: 1, intra_op_threads: 1, queue: QUEUE }
+  return { models, backends, inference } as unknown as Config
 }
 
 /** A repository with every option at its plainest. */
@@ -63,9 +67,9 @@ export async function stage(config: Config, entry?: URL): Promise<Stage> {
   const registry = new Registry()
   const control = await createModelControl(config, { log, clock: systemClock, ...(entry !== undefined && { entry }) })
   const port = control.connect()
-  const client = port === null ? null : new InferenceClient(port)
+  const client = port === null ? null : new InferenceClient(port, { clock: systemClock, queue: QUEUE })
   const models = await createModels(control.description, { registry, log, clock: systemClock, gather, operator: fakeOperator(), residents: residentsOf(client, systemClock) })
-  await client?.connected(systemClock)
+  await client?.connected()
   return {
     control, models, registry, log,
     async close() {
