@@ -292,6 +292,13 @@ export function totals(views: readonly RegistryView[], metric: string): { labels
   return [...family.totals.values()].map(({ labels, cells }) => ({ labels, value: family.declaration.type === 'histogram' ? countOf(cells) : cells[0]! }))
 }
 
+/** One metric summed over all registries: counts and gauges, or what a histogram has observed in all (not how often). */
+export function sums(views: readonly RegistryView[], metric: string): { labels: Labels; sum: number }[] {
+  const family = sum(views).families.get(metric)
+  if (family === undefined) return []
+  return [...family.totals.values()].map(({ labels, cells }) => ({ labels, sum: cells.at(-1)! }))
+}
+
 function sum(views: readonly RegistryView[]): { families: Map<string, Family>; leftOut: number } {
   const declarations = new Map<string, Declaration>()
   for (const { series } of views) for (const { metric, declaration } of series) declarations.set(metric, declaration)

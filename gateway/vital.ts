@@ -35,9 +35,26 @@ export const controlMetrics = {
   weir_thread_restarts_total: { type: 'counter', help: 'Data threads that died and were replaced.' },
 } as const satisfies Declarations
 
+/** Rows of one run. */
+export const ROWS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096] as const
+
+/** `input`: it did not fit the model; `run`: the model failed; `output`: what it gave cannot be sent; `cancelled`: the caller left, or its time was over. */
+export const MODEL_OUTCOMES = ['ok', 'input', 'run', 'output', 'overload', 'unavailable', 'cancelled'] as const
+
 export const modelMetrics = {
-  weir_model_run_seconds: { type: 'histogram', help: 'Time of one run of the model, seconds.', labels: { model: 'config', version: 'config' }, buckets: SECONDS },
-  weir_model_failures_total: { type: 'counter', help: 'Runs or requests that failed, by reason.', labels: { model: 'config', version: 'config', reason: ['input', 'run', 'overload'] } },
+  weir_model_requests_total: { type: 'counter', help: 'Requests to the model, by outcome.', labels: { model: 'config', version: 'config', outcome: MODEL_OUTCOMES } },
+  weir_model_rows_total: { type: 'counter', help: 'Rows the model answered.', labels: { model: 'config', version: 'config' } },
+  weir_model_runs_total: { type: 'counter', help: 'Runs of the model; fewer than requests when rows of several are joined, more when large ones are cut.', labels: { model: 'config', version: 'config' } },
+  weir_model_batch_rows: { type: 'histogram', help: 'Rows of the run that a request was part of, those of others too.', labels: { model: 'config', version: 'config' }, buckets: ROWS },
+  weir_model_queue_seconds: { type: 'histogram', help: 'Wait of a request for an inference thread and for other rows, seconds.', labels: { model: 'config', version: 'config' }, buckets: SECONDS },
+  weir_model_run_seconds: { type: 'histogram', help: 'Time of the runs of the model for one request, seconds.', labels: { model: 'config', version: 'config' }, buckets: SECONDS },
+  weir_model_body_seconds_total: { type: 'counter', help: 'Time spent reading requests and writing answers of the model, seconds.', labels: { model: 'config', version: 'config', part: ['read', 'write'] } },
+} as const satisfies Declarations
+
+/** Of the control thread, which loads. */
+export const repositoryMetrics = {
+  weir_model_ready: { type: 'gauge', help: '1 while this version answers, 0 while it does not.', labels: { model: 'config', version: 'config' } },
+  weir_model_loads_total: { type: 'counter', help: 'Loads of the version, by result.', labels: { model: 'config', version: 'config', result: ['ok', 'error'] } },
 } as const satisfies Declarations
 
 export const telemetryMetrics = {

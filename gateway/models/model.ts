@@ -2,14 +2,14 @@
 import type { Body, Leg } from '../exchange.ts'
 import type { Clock } from '../clock.ts'
 import { WeirError } from '../errors.ts'
-import type { Counter, Histogram, Registry } from '../metrics.ts'
+import type { Registry } from '../metrics.ts'
 import type { Log } from '../plugin.ts'
 import type { Column, Columns } from '../payload/columns.ts'
 import { rowCount } from '../payload/rows.ts'
 import { shapeText } from '../payload/tensor.ts'
-import { modelMetrics } from '../vital.ts'
 import type { ModelDescription } from './description.ts'
 import type { ModelHost } from './host.ts'
+import { ModelMetrics } from './model_metrics.ts'
 import { bindRows, bindTensors, chooseOutputs } from './signature.ts'
 
 /** Makes a body whole; `server/buffer.ts` has it. @throws WeirError `BODY_TOO_LARGE` */
@@ -28,8 +28,7 @@ export class Model {
   readonly #host: ModelHost | null
   readonly #clock: Clock
   readonly #log: Log
-  readonly #seconds: Histogram
-  readonly #failures: Readonly<Record<'input' | 'run' | 'overload', Counter>>
+  readonly metrics: ModelMetrics
 
   /** @param host null when the model failed to load */
   constructor(description: ModelDescription, host: ModelHost | null, { clock, registry, log }: ModelDeps) {
@@ -39,11 +38,7 @@ export class Model {
     this.#host = host
     this.#clock = clock
     this.#log = log
-    const handles = registry.handles(modelMetrics)
-    const labels = { model: name, version }
-    this.#seconds = handles.weir_model_run_seconds(labels)
-    const failures = (reason: string): Counter => handles.weir_model_failures_total({ ...labels, reason })
-    this.#failures = { input: failures('input'), run: failures('run'), overload: failures('overload') }
+    this.metrics = new ModelMetrics(registry, { model: name, version })
   }
 
   /** False for a model that did not load, and for a while when the inference thread is replaced. */
@@ -62,12 +57,12 @@ export class Model {
     if (this.#host === null || signature === null) throw new WeirError('MODEL_NOT_READY', `${this.#title} is not ready`)
     // No rows: nothing to compute and, as rows, not even column names to check.
     if (named && rowCount(request) === 0) return { columns: [], model: this.identity }
-    const outputs = this.#checked(() => chooseOutputs(request, signature))
-    const inputs = this.#checked(() => (named ? bindRows(request, signature, features) : bindTensors(request, signature)))
+    const outputs = chooseOutputs(request, signature)
+    const inputs = named ? bindRows(request, signature, features) : bindTensors(request, signature)
     try {
-      const { columns, took_ms } = await this.#host.run(inputs, outputs, leg)
-      this.#seconds.observe(took_ms / 1000)
-      return { columns, model: this.identity }
+      const run = await this.#host.run(inputs, outputs, leg)
+      this.metrics.ran(run, inputs[0]?.shape[0] ?? 1)
+      return { columns: run.columns, model: this.identity }
     } catch (error) {
       throw this.#failure(error, inputs)
     }
@@ -87,21 +82,8 @@ export class Model {
     return version === '' ? `model "${name}"` : `model "${name}" version ${version}`
   }
 
-  #checked<T>(check: () => T): T {
-    try {
-      return check()
-    } catch (error) {
-      this.#failures.input.add()
-      throw error
-    }
-  }
-
   #failure(error: unknown, inputs: readonly Column[]): WeirError {
-    if (error instanceof WeirError) {
-      if (error.reason === 'overload' || error.reason === 'ejected') this.#failures.overload.add()
-      return error
-    }
-    this.#failures.run.add()
+    if (error instanceof WeirError) return error
     // The library's words hold paths and source lines: they are for the log.
     this.#log.warn('a model failed', { ...this.identity, error: error instanceof Error ? error.message : String(error) })
     const given = inputs.map(({ name, dtype, shape }) => `"${name}" ${dtype} ${shapeText(shape)}`).join(', ')

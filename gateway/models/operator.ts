@@ -25,8 +25,6 @@ export interface ModelCounts {
   /** Bodies read and written. */
   readonly read_seconds: number
   readonly write_seconds: number
-  /** Unix seconds; 0 = never. */
-  readonly last_run: number
 }
 
 /** Why an order was not carried out; safe to show to a caller. */

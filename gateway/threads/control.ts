@@ -5,6 +5,7 @@
 import type { Address, BuildIssue, Config, Issue, ListenConfig } from '../../config/config.ts'
 import type { Clock } from '../clock.ts'
 import type { Registry, RegistryView } from '../metrics.ts'
+import { countsOf } from '../models/counts.ts'
 import { type ModelsDescription, NO_MODELS } from '../models/description.ts'
 import type { Log } from '../plugin.ts'
 import { Drain } from '../server/drain.ts'
@@ -69,7 +70,7 @@ export class Control {
       settled: async () => undefined,
       modelIndex: async () => [],
       repository: async (_action, name) => ({ code: 'MODEL_NOT_FOUND', message: `there is no model "${name}"` }),
-      modelCounts: async () => [],
+      modelCounts: async () => countsOf(this.views()),
     })
     const died = (thread: number): void => this.#grants.died(thread)
     this.#crew = new Crew({ clock, log, spawn: options.spawn, share: (key, bytes) => this.#shared.piece(key, bytes), models, died, raise: (thread) => this.#exclusive(() => this.#raise(thread)) })

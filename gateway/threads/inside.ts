@@ -4,12 +4,12 @@ import type { Backend } from '../exchange.ts'
 import type { ModelPart } from '../gateway.ts'
 import { InferenceClient } from '../models/client.ts'
 import type { ModelsDescription } from '../models/description.ts'
-import { type BuiltinRoute, builtinRoutes } from '../models/endpoints.ts'
+import { builtinRoutes } from '../models/endpoints.ts'
 import type { Gather, ModelDeps } from '../models/model.ts'
 import { createModels, type Models, type OpenFailure } from '../models/models.ts'
 import type { Operator } from '../models/operator.ts'
+import type { BuiltinRoute } from '../models/protocol/route.ts'
 import { type Residents, residentsOf } from '../models/residents.ts'
-import { oip } from '../payload/oip.ts'
 import type { CompiledRoute } from '../pipeline/route.ts'
 import type { RouteEntry } from '../server/router.ts'
 import type { ControlOrders, DataOrders, Link, ModelGrant } from './messages.ts'
@@ -51,7 +51,7 @@ export class Inside {
     const inside = Object.values(config.backends).filter((backend) => backend.kind === 'onnx' || backend.kind === 'model')
     return {
       backends: new Map(inside.map((backend): [string, Backend] => [backend.name, models.backend(backend)])),
-      routes: config.models === null ? [] : builtinRoutes(models, this.#version).map(asEntry),
+      routes: config.models === null ? [] : builtinRoutes({ models, config: config.models, version: this.#version }).map(asEntry),
       close: () => this.#close(id, models),
     }
   }
@@ -91,6 +91,6 @@ function asEntry(endpoint: BuiltinRoute): RouteEntry<CompiledRoute> {
   const backend: Backend = { name: '', kind: 'builtin', send }
   const match: RouteConfig['match'] = { host: null, methods: endpoint.methods, path: endpoint.path, headers: {}, when: null }
   const none = { request: null, requestBody: null, response: null, responseBody: null, responseChunk: null, done: null }
-  const route: CompiledRoute = { name: endpoint.path, format: oip, maxBodyBytes: MAX_BODY_BYTES, backend, plugins: [], slots: 0, ...none, send, replayBytes: 0, plain: true, admin: new Map(), close: async () => undefined }
+  const route: CompiledRoute = { name: endpoint.path, format: endpoint.format, maxBodyBytes: MAX_BODY_BYTES, backend, plugins: [], slots: 0, ...none, send, replayBytes: 0, plain: true, admin: new Map(), close: async () => undefined }
   return { match, when: null, route }
 }

@@ -1,19 +1,20 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Answer } from '../../gateway/exchange.ts'
-import { type BuiltinRoute, builtinRoutes } from '../../gateway/models/endpoints.ts'
 import { NO_MODELS } from '../../gateway/models/description.ts'
 import { createModels } from '../../gateway/models/models.ts'
 import { residentsOf } from '../../gateway/models/residents.ts'
 import { systemClock } from '../../gateway/clock.ts'
 import { Registry, totals } from '../../gateway/metrics.ts'
-import { configOf, exchange, fakeOperator, fixtures, golden, json, memoryLog, repositoryConfig, type Stage, stage, textOf } from './setup.ts'
+import type { BuiltinRoute } from '../../gateway/models/protocol/route.ts'
+import { builtins, configOf, exchange, fakeOperator, fixtures, golden, json, memoryLog, repositoryConfig, type Stage, stage, textOf } from './setup.ts'
 
+const EXTENSIONS = ['binary_tensor_data', 'classification', 'model_configuration', 'model_repository', 'statistics']
 let current: Stage
 let routes: readonly BuiltinRoute[]
 beforeAll(async () => {
   current = await stage(configOf(repositoryConfig(fixtures)))
-  routes = builtinRoutes(current.models, '1.2.3')
+  routes = builtins(current.models)
 })
 afterAll(() => current.close())
 
@@ -29,8 +30,8 @@ function call(method: string, path: string, body: string | null = null): Promise
 test.each([
   ['/v2/health/live', { live: true }],
   ['/v2/health/ready', { ready: true }],
-  ['/v2', { name: 'weir', version: '1.2.3', extensions: [] }],
-  ['/v2/', { name: 'weir', version: '1.2.3', extensions: [] }],
+  ['/v2', { name: 'weir', version: '1.2.3', extensions: EXTENSIONS }],
+  ['/v2/', { name: 'weir', version: '1.2.3', extensions: EXTENSIONS }],
   ['/v2/models/cancer/ready', { name: 'cancer', ready: true }],
   ['/v2/models/cancer/versions/2/ready', { name: 'cancer', ready: true }],
   ['/v2/models/simple_string', { name: 'simple_string', versions: ['1'], platform: 'onnxruntime_onnx',
@@ -115,15 +116,15 @@ describe('infer', () => {
     expect(json(text).error).toContain('"INPUT0" BYTES [1,16], "INPUT1" BYTES [1,16]')
     const good = await call('POST', '/v2/models/embedding/infer', '{"inputs":[{"name":"ids","shape":[1],"datatype":"INT64","data":[9]}]}')
     expect(good.status).toBe(200)
-    const failures = totals([current.registry.view()], 'weir_model_failures_total').filter(({ labels }) => labels.model === 'embedding')
-    expect(failures).toEqual(expect.arrayContaining([{ labels: { model: 'embedding', version: '1', reason: 'run' }, value: 1 }, { labels: { model: 'embedding', version: '1', reason: 'input' }, value: 0 }]))
+    const outcome = (of: string) => totals([current.registry.view()], 'weir_model_requests_total').find(({ labels }) => labels.model === 'embedding' && labels.outcome === of)!.value
+    expect([outcome('ok'), outcome('run'), outcome('input')]).toEqual([1, 1, 0])
     expect(totals([current.registry.view()], 'weir_model_run_seconds').find(({ labels }) => labels.model === 'embedding')!.value).toBe(1)
   })
 })
 
 test('no models: live, ready, and an empty list', async () => {
   const none = await createModels(NO_MODELS, { registry: new Registry(), log: memoryLog(), clock: systemClock, gather: () => Buffer.alloc(0), operator: fakeOperator(), residents: residentsOf(null, systemClock) })
-  const at = (path: string) => builtinRoutes(none, '1').find((route) => route.path === path)!
+  const at = (path: string) => builtins(none).find((route) => route.path === path)!
   expect(textOf(await at('/v2/models').handle(exchange(null, null, { method: 'GET' }), {}))).toBe('{"models":[]}')
   expect((await at('/v2/health/ready').handle(exchange(null, null, { method: 'GET' }), {})).status).toBe(200)
   await none.close()

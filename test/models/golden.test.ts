@@ -2,8 +2,7 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { configOf, exchange, fixtures, type Golden, golden, json, largeModels, repositoryConfig, type Stage, stage, textOf } from './setup.ts'
-import { builtinRoutes } from '../../gateway/models/endpoints.ts'
+import { builtins, configOf, exchange, fixtures, type Golden, golden, json, largeModels, repositoryConfig, type Stage, stage, textOf } from './setup.ts'
 import type { Answer } from '../../gateway/exchange.ts'
 
 /** Folders with models, and what is too large to be kept with the project. */
@@ -18,7 +17,7 @@ function suite(root: string, names: readonly string[], placement: 'auto' | 'thre
   afterAll(() => current.close())
 
   async function infer(model: string, version: string, body: string): Promise<Answer> {
-    const route = builtinRoutes(current.models, 'test').find(({ path }) => path === '/v2/models/{model}/versions/{version}/infer')!
+    const route = builtins(current.models).find(({ path }) => path === '/v2/models/{model}/versions/{version}/infer')!
     return route.handle(exchange(body), { model, version })
   }
 

@@ -7,12 +7,10 @@ import { systemClock } from '../../gateway/clock.ts'
 import { WeirError } from '../../gateway/errors.ts'
 import type { Backend } from '../../gateway/exchange.ts'
 import { Leg } from '../../gateway/exchange.ts'
-import { MAX_WAITING } from '../../gateway/models/client.ts'
 import { createModelControl } from '../../gateway/models/control.ts'
-import { builtinRoutes } from '../../gateway/models/endpoints.ts'
 import { measure, place } from '../../gateway/models/placement.ts'
 import type { Columns } from '../../gateway/payload/columns.ts'
-import { ask, configOf, exchange, fixtures, golden, json, largeModels, memoryLog, onnx, repositoryConfig, type Stage, stage } from './setup.ts'
+import { ask, builtins, configOf, exchange, fixtures, golden, json, largeModels, memoryLog, onnx, QUEUE, repositoryConfig, type Stage, stage } from './setup.ts'
 
 const FRAGILE = new URL('./fragile_inference.ts', import.meta.url)
 const cancer = golden(join(fixtures, 'cancer/1'))[0]!
@@ -54,7 +52,7 @@ describe('a model on the inference thread', () => {
   })
 
   test('takes so many requests at once and answers 503 to the others', async () => {
-    const all = await Promise.allSettled(Array.from({ length: MAX_WAITING + 5 }, () => ask(backend('cancer'), cancer.text)))
+    const all = await Promise.allSettled(Array.from({ length: QUEUE + 5 }, () => ask(backend('cancer'), cancer.text)))
     const refused = all.filter((one): one is PromiseRejectedResult => one.status === 'rejected').map((one) => one.reason as WeirError)
     expect(refused.map(({ code, status, retryAfter }) => [code, status, retryAfter])).toEqual(Array(5).fill(['OVERLOADED', 503, 1]))
     expect(json(await ask(backend('cancer'), cancer.text)).id).toBe(cancer.request.id)
@@ -62,14 +60,14 @@ describe('a model on the inference thread', () => {
 
   test('a caller who left gets no answer, makes room, and nothing else happens', async () => {
     const running = current.models.find('ranker').run(long, false, new Leg(nobody))
-    const legs = Array.from({ length: MAX_WAITING - 1 }, () => new Leg(nobody))
+    const legs = Array.from({ length: QUEUE - 1 }, () => new Leg(nobody))
     const waiting = legs.map((leg) => backend('cancer').send(exchange(cancer.text), leg) as Promise<unknown>)
     const outcomes = Promise.allSettled(waiting)
     await new Promise((resolve) => setImmediate(resolve))
     const cause = new WeirError('CALLER_LEFT')
     for (const leg of legs) leg.cancel(cause)
     for (const outcome of await outcomes) expect(outcome).toEqual({ status: 'rejected', reason: cause })
-    const after = Array.from({ length: MAX_WAITING - 1 }, () => ask(backend('cancer'), cancer.text))
+    const after = Array.from({ length: QUEUE - 1 }, () => ask(backend('cancer'), cancer.text))
     for (const answer of await Promise.all(after)) expect(json(answer).outputs[0]!.data).toEqual(cancer.response_outputs[0]!.data)
     expect((await running).columns[0]!.data).toHaveLength(40_000)
   })
@@ -95,7 +93,7 @@ describe('an inference thread that dies', () => {
   test('answers 503 to what was under way, is replaced, and the data thread finds the new one', async () => {
     const current = await stage(configOf(repositoryConfig(fixtures, { placement: 'thread' })), FRAGILE)
     const channel = new BroadcastChannel('weir-test-end-inference')
-    const ready = builtinRoutes(current.models, '1').find(({ path }) => path === '/v2/health/ready')!
+    const ready = builtins(current.models).find(({ path }) => path === '/v2/health/ready')!
     const status = async (): Promise<number> => (await ready.handle(exchange(null, null, { method: 'GET' }), {})).status
     const backend = current.models.backend({ kind: 'model', name: 'c', model: 'cancer', version: '1' })
     expect(await status()).toBe(200)
@@ -173,8 +171,8 @@ test('without models no thread is started and ONNX Runtime is not loaded', async
     import { systemClock as clock } from './gateway/clock.ts'
     import { Registry } from './gateway/metrics.ts'
     const log = console
-    const control = await createModelControl({ models: null, backends: {} }, { log, clock, entry: new URL('file:///nowhere.ts') })
-    await createModels(control.description, control.connect(), { registry: new Registry(), log, clock, gather: null })
+    const control = await createModelControl({ models: null, backends: {}, inference: { threads: 1 } }, { log, clock, entry: new URL('file:///nowhere.ts') })
+    await createModels(control.description, { registry: new Registry(), log, clock, gather: null })
     console.log(JSON.stringify(Object.keys(createRequire(import.meta.url).cache).filter((file) => file.includes('onnxruntime'))))
   `
   const out = execFileSync(process.execPath, ['--input-type=module', '-e', code], { cwd: join(import.meta.dirname, '../..'), encoding: 'utf8' })

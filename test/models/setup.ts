@@ -9,8 +9,10 @@ import { Registry } from '../../gateway/metrics.ts'
 import { InferenceClient } from '../../gateway/models/client.ts'
 import { createModelControl, type ModelControl } from '../../gateway/models/control.ts'
 import { createModels, type Models } from '../../gateway/models/models.ts'
+import { builtinRoutes } from '../../gateway/models/endpoints.ts'
 import type { Operator } from '../../gateway/models/operator.ts'
 import { residentsOf } from '../../gateway/models/residents.ts'
+import type { BuiltinRoute } from '../../gateway/models/protocol/route.ts'
 import type { Log } from '../../gateway/plugin.ts'
 
 export const fixtures = join(import.meta.dirname, '../fixtures/models')
@@ -78,6 +80,11 @@ export async function stage(config: Config, entry?: URL): Promise<Stage> {
       await control.close()
     },
   }
+}
+
+/** The built-in endpoints over these models. */
+export function builtins(models: Models, more: Partial<ModelsConfig> = {}): readonly BuiltinRoute[] {
+  return builtinRoutes({ models, config: repositoryConfig('', more), version: '1.2.3' })
 }
 
 /** A control thread that is not there; a test replaces what it is about. */
