@@ -1,13 +1,19 @@
 /** Values of rows in the types of a model. Only precision may be lost: never a sign, a fraction or a magnitude. */
 import { WeirError } from '../errors.ts'
 import type { Column, Data, Dtype } from '../payload/columns.ts'
+import { widened } from '../payload/cells.ts'
 import { clip } from '../payload/json.ts'
 import { INT64_RANGE, integers, nouns, UINT64_RANGE } from '../payload/tensor.ts'
 
 /** @throws WeirError `MODEL_INPUT` that names the feature, the row, what was expected and found */
 export function convert(column: Column, to: Dtype): Data {
-  const { data, dtype } = column
-  if (dtype === to) return data
+  if (column.dtype === to) return column.data
+  if (to === 'BYTES' && column.spelled !== undefined) return [...column.spelled]
+  return convertNumbers(widened(column), to)
+}
+
+function convertNumbers(column: Column, to: Dtype): Data {
+  const { data } = column
   if (Array.isArray(data) || to === 'BYTES' || to === 'BOOL') throw unfit(column, 0, to)
   const integer = integers[to]
   if (integer !== undefined) {
@@ -22,14 +28,19 @@ export function convert(column: Column, to: Dtype): Data {
     const halves = fill(new Float16Array(data.length), column, to, float((value) => Math.f16round(value)))
     return new Uint16Array(halves.buffer)
   }
+  if (to === 'BF16') return upperHalves(fill(new Float32Array(data.length), column, to, float(bfround)))
   return to === 'FP32' ? fill(new Float32Array(data.length), column, to, float(Math.fround)) : fill(new Float64Array(data.length), column, to, float(Number))
 }
 
 /** Columns of one value a row, side by side: `[rows, columns]`. */
-export function concatenate(columns: readonly Column[], name: string, dtype: Dtype, rows: number): Column {
+export function concatenate(columns: readonly Column[], name: string, dtype: Dtype): Column {
   const width = columns.length
+  const rows = columns[0]?.shape[0] ?? 1
   const parts = columns.map((column) => {
-    if (column.data.length !== rows) throw new WeirError('MODEL_INPUT', `"${clip(column.name)}": expected one value a row, found a list`)
+    const { shape, data } = column
+    const wrong = (text: string): WeirError => new WeirError('MODEL_INPUT', `"${clip(column.name)}": expected ${text}`)
+    if ((shape[0] ?? 1) !== rows) throw wrong(`${rows} rows as in "${clip(columns[0]!.name)}", found ${shape[0] ?? 'one value'}`)
+    if (data.length !== rows) throw wrong('one value a row, found a list')
     return convert(column, dtype)
   })
   const shape = [rows, width]
@@ -75,17 +86,47 @@ function fillWide<T extends BigInt64Array | BigUint64Array>(into: T, column: Col
   return into
 }
 
+/** What is not finite stays so; what is finite must not become infinite. */
 function float(round: (value: number) => number): (value: number | bigint) => number | null {
   return (value) => {
-    const rounded = round(Number(value))
-    return Number.isFinite(rounded) || Number.isNaN(rounded) ? rounded : null
+    const number = Number(value)
+    const rounded = round(number)
+    return Number.isFinite(rounded) || !Number.isFinite(number) ? rounded : null
   }
 }
 
+const single = new Float32Array(1)
+const bits = new Uint32Array(single.buffer)
+
+/** The nearest bfloat16, the even one of two: 16 bits of a float32 are dropped, a half of what they count is added before. */
+function bfround(value: number): number {
+  single[0] = value
+  if (Number.isNaN(value)) return value
+  bits[0] = (bits[0]! + 0x7fff + ((bits[0]! >>> 16) & 1)) & 0xffff0000
+  return single[0]
+}
+
+function upperHalves(floats: Float32Array): Uint16Array {
+  return Uint16Array.from(new Uint32Array(floats.buffer), (word) => word >>> 16)
+}
+
 function unfit(column: Column, index: number, to: Dtype): WeirError {
-  const rows = column.shape[0] ?? 1
-  const row = Math.floor(index / Math.max(1, column.data.length / rows))
-  return new WeirError('MODEL_INPUT', `"${clip(column.name)}" in row ${row}: expected ${nouns[to]}, found ${shown(column, index)}`)
+  const [rows = 1, ...inner] = column.shape
+  const size = column.data.length / Math.max(1, rows)
+  const row = Math.floor(index / Math.max(1, size))
+  const at = size > 1 ? ` at ${place(index - row * size, inner)}` : ''
+  return new WeirError('MODEL_INPUT', `"${clip(column.name)}" in row ${row}${at}: expected ${nouns[to]}, found ${shown(column, index)}`)
+}
+
+/** The indices of an element within its row: `[2][0]`. */
+function place(index: number, shape: readonly number[]): string {
+  let rest = index
+  return shape.map((_, depth) => {
+    const step = shape.slice(depth + 1).reduce((product, length) => product * length, 1)
+    const at = Math.floor(rest / step)
+    rest -= at * step
+    return `[${at}]`
+  }).join('')
 }
 
 function shown({ data, dtype }: Column, index: number): string {

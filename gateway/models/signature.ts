@@ -2,7 +2,6 @@
 import { WeirError } from '../errors.ts'
 import type { Column, Columns, Dtype } from '../payload/columns.ts'
 import { clip } from '../payload/json.ts'
-import { rowCount } from '../payload/rows.ts'
 import { shapeText } from '../payload/tensor.ts'
 import { concatenate, convert } from './convert.ts'
 
@@ -66,9 +65,9 @@ function whole(columns: Column[]): Column[] {
   return columns
 }
 
-function checkShape(shape: readonly number[], spec: TensorSpec): void {
+function checkShape(shape: readonly number[], spec: TensorSpec, hint = ''): void {
   const fits = shape.length === spec.shape.length && spec.shape.every((size, i) => size === -1 || size === shape[i])
-  if (!fits) throw new WeirError('MODEL_INPUT', `input "${spec.name}": expected shape ${shapeText(spec.shape)}, found ${shapeText(shape)}`)
+  if (!fits) throw new WeirError('MODEL_INPUT', `input "${spec.name}": expected shape ${shapeText(spec.shape)}, found ${shapeText(shape)}${hint}`)
 }
 
 /** Inputs whose first dimension is the same variable have as many rows (ONNX Runtime would broadcast some of them in silence). */
@@ -86,20 +85,51 @@ function checkRows(columns: readonly Column[], specs: readonly TensorSpec[]): vo
 }
 
 /**
- * Named features: one column an input, or the columns `features` of the only input, a matrix. Numbers are converted if
- * nothing but precision is lost. Features the model does not know are ignored: apps send ids and context along.
+ * Values without declared datatypes: named features, one column an input, or the columns `features` of the only input, a
+ * matrix. The column '' is the only input; columns of a data frame fill a matrix by position when nobody told its features.
+ * Numbers are converted if nothing but precision is lost. Features the model does not know are ignored: apps send ids and
+ * context along.
  * @throws WeirError `MODEL_INPUT`
  */
-export function bindRows(request: Columns, signature: Signature, features: readonly string[] | null): Column[] {
-  const { inputs } = signature
+export function bindRows(request: Columns, { inputs }: Signature, features: readonly string[] | null): Column[] {
   const byName = new Map(request.columns.map((column) => [column.name, column]))
   const [only] = inputs
-  if (features !== null && inputs.length === 1 && only !== undefined && !byName.has(only.name)) {
-    const columns = found(features, byName)
-    return whole([concatenate(columns, only.name, only.dtype!, rowCount(request))])
+  if (inputs.length === 1 && only !== undefined) return whole([bindOnly(request, byName, only, features)])
+  if (byName.size === 1 && byName.has('')) throw new WeirError('MODEL_INPUT', `the model takes the inputs ${list(namesOf(inputs))}: send values by these names, not a plain list`)
+  const bound = found(namesOf(inputs), byName).map((column, i) => fit(column, inputs[i]!))
+  checkRows(bound, inputs)
+  return whole(bound)
+}
+
+function bindOnly(request: Columns, byName: ReadonlyMap<string, Column>, only: TensorSpec, features: readonly string[] | null): Column {
+  const tensor = byName.get(only.name) ?? byName.get('')
+  // A feature may have the name of the input it is a part of.
+  const told = features !== null && (tensor === undefined || (features.length > 1 && features.every((name) => byName.has(name))))
+  if (tensor !== undefined && !told) return fit(tensor, only)
+  if (request.ordered === true) {
+    const frame = byPosition(request.columns, only, features)
+    if (frame !== null) return frame
   }
-  const columns = found(namesOf(inputs), byName)
-  return whole(columns.map((column, i) => fit(column, inputs[i]!)))
+  return sideBySide(found(features ?? [only.name], byName), only)
+}
+
+/** Columns of a data frame that was made without names, or whose names nobody here knows; null when their names count. */
+function byPosition(columns: readonly Column[], only: TensorSpec, features: readonly string[] | null): Column | null {
+  const numbered = columns.every(({ name }, i) => name === String(i))
+  if (features !== null) return numbered && columns.length === features.length ? sideBySide(columns, only) : null
+  const [first] = columns
+  if (first !== undefined && columns.length === 1) return fit(first, only)
+  const width = only.shape.length === 2 ? only.shape[1] : 1
+  if (width !== -1 && width !== columns.length) {
+    throw new WeirError('MODEL_INPUT', `input "${only.name}": expected ${width} column${width === 1 ? '' : 's'} (shape ${shapeText(only.shape)}), found ${columns.length}`)
+  }
+  return sideBySide(columns, only)
+}
+
+function sideBySide(columns: readonly Column[], only: TensorSpec): Column {
+  const matrix = concatenate(columns, only.name, only.dtype!)
+  checkShape(matrix.shape, only)
+  return matrix
 }
 
 function found(names: readonly string[], byName: ReadonlyMap<string, Column>): Column[] {
@@ -110,14 +140,19 @@ function found(names: readonly string[], byName: ReadonlyMap<string, Column>): C
   throw new WeirError('MODEL_INPUT', `missing feature${missing.length === 1 ? '' : 's'} ${list(missing)}${hint}`)
 }
 
-/** A column of rows in the rank of its input: `[N]` and `[N,1]` are the same there. */
+/** A column in the rank of its input: `[N]` and `[N,1]` are the same there, and one value is a scalar. */
 function fit(column: Column, spec: TensorSpec): Column {
-  let { shape } = column
-  const rank = spec.shape.length
-  if (shape.length === 1 && rank === 2) shape = [shape[0]!, 1]
-  else if (shape.length === 2 && shape[1] === 1 && rank === 1) shape = [shape[0]!]
-  checkShape(shape, spec)
-  return { name: spec.name, dtype: spec.dtype!, shape, data: convert(column, spec.dtype!) }
+  const shape = ranked(column.shape, spec.shape)
+  const rowless = shape.length === spec.shape.length - 1 && shape.every((size, i) => spec.shape[i + 1] === -1 || spec.shape[i + 1] === size)
+  checkShape(shape, spec, rowless ? '; the first dimension counts rows: send a list of rows, be it of one' : '')
+  return { name: spec.name, dtype: spec.dtype!, shape, data: convert({ ...column, name: spec.name }, spec.dtype!) }
+}
+
+function ranked(shape: readonly number[], wanted: readonly number[]): readonly number[] {
+  const rank = wanted.length
+  if (rank === 2 && shape.length === 1 && (wanted[1] === 1 || wanted[1] === -1)) return [shape[0]!, 1]
+  if (rank === 1 && shape.length === 2 && shape[1] === 1) return [shape[0]!]
+  return rank === 0 && shape.every((size) => size === 1) ? [] : shape
 }
 
 function namesOf(specs: readonly TensorSpec[]): string[] {

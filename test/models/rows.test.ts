@@ -116,7 +116,7 @@ test('integers of a model are whole numbers in their range', async () => {
 
 test('true is no number to a model of booleans, nor the other way', async () => {
   expect(parsed(await ask(backend('flag'), '{"INPUT0":[true,false]}', rows))).toEqual({ OUTPUT0: [true, false] })
-  await expect(ask(backend('flag'), '{"INPUT0":[1,0]}', rows)).rejects.toThrow('"INPUT0" in row 0: expected true or false, found 1')
+  await expect(ask(backend('flag'), '{"INPUT0":[1,0]}', rows)).rejects.toThrow('"INPUT0" in row 0 at [0]: expected true or false, found 1')
 })
 
 test('null is a missing number, which tree models take', async () => {
