@@ -4,6 +4,8 @@ import type { Clock } from '../clock.ts'
 import { WeirError } from '../errors.ts'
 import type { Registry } from '../metrics.ts'
 import type { Log } from '../plugin.ts'
+import { rawColumns } from '../payload/binary.ts'
+import { classifyOutputs } from '../payload/classification.ts'
 import type { Column, Columns } from '../payload/columns.ts'
 import { rowCount } from '../payload/rows.ts'
 import { shapeText } from '../payload/tensor.ts'
@@ -58,11 +60,11 @@ export class Model {
     // No rows: nothing to compute and, as rows, not even column names to check.
     if (named && rowCount(request) === 0) return { columns: [], model: this.identity }
     const outputs = chooseOutputs(request, signature)
-    const inputs = named ? bindRows(request, signature, features) : bindTensors(request, signature)
+    const inputs = named ? bindRows(request, signature, features) : bindTensors(request.raw === undefined ? request : rawColumns(request.raw, signature.inputs), signature)
     try {
       const run = await this.#host.run(inputs, outputs, leg)
       this.metrics.ran(run, inputs[0]?.shape[0] ?? 1)
-      return { columns: run.columns, model: this.identity }
+      return { columns: classifyOutputs(run.columns, request, (name) => signature.outputs.find((output) => output.name === name)?.classes), model: this.identity }
     } catch (error) {
       throw this.#failure(error, inputs)
     }

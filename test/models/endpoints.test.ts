@@ -1,31 +1,24 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Answer } from '../../gateway/exchange.ts'
 import { NO_MODELS } from '../../gateway/models/description.ts'
 import { createModels } from '../../gateway/models/models.ts'
 import { residentsOf } from '../../gateway/models/residents.ts'
 import { systemClock } from '../../gateway/clock.ts'
 import { Registry, totals } from '../../gateway/metrics.ts'
+import { type Call, caller } from './calls.ts'
 import type { BuiltinRoute } from '../../gateway/models/protocol/route.ts'
 import { builtins, configOf, exchange, fakeOperator, fixtures, golden, json, memoryLog, repositoryConfig, type Stage, stage, textOf } from './setup.ts'
 
 const EXTENSIONS = ['binary_tensor_data', 'classification', 'model_configuration', 'model_repository', 'statistics']
 let current: Stage
 let routes: readonly BuiltinRoute[]
+let call: Call
 beforeAll(async () => {
   current = await stage(configOf(repositoryConfig(fixtures)))
   routes = builtins(current.models)
+  call = caller(routes)
 })
 afterAll(() => current.close())
-
-/** What the router does: the first path that fits, `{name}` one segment as it stands. */
-function call(method: string, path: string, body: string | null = null): Promise<Answer> | Answer {
-  for (const route of routes) {
-    const match = new RegExp(`^${route.path.replace(/\{(\w+)\}/g, '(?<$1>[^/]+)')}$`).exec(path)
-    if (match !== null) return route.handle(exchange(body, null, { method }), { ...match.groups })
-  }
-  throw new Error(`no route for ${path}`)
-}
 
 test.each([
   ['/v2/health/live', { live: true }],

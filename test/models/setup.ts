@@ -98,9 +98,9 @@ function gather(): Buffer {
 
 const nowhere: Backend = { name: 'nowhere', kind: 'answer', send: (() => new Answer(500, [], null)) as Send }
 
-export function exchange(body: string | Buffer | null, format: Format | null = null, options: { method?: string; headers?: string[] } = {}): Exchange {
+export function exchange(body: string | Buffer | null, format: Format | null = null, options: { method?: string; target?: string; headers?: string[] } = {}): Exchange {
   return new Exchange({
-    method: options.method ?? 'POST', target: '/', headers: options.headers ?? [], body: typeof body === 'string' ? Buffer.from(body) : body,
+    method: options.method ?? 'POST', target: options.target ?? '/', headers: options.headers ?? [], body: typeof body === 'string' ? Buffer.from(body) : body,
     caller: { address: '127.0.0.1', port: 1, tls: false, inform: () => undefined },
     route: { name: 'test', format, maxBodyBytes: 1 << 26 },
     minor: 1, upgrade: '', requestId: 'request-1', inferenceId: '', started: 0, leg: new Leg(nowhere), slots: 0,

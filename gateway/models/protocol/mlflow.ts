@@ -1,7 +1,7 @@
 /** MLflow's scoring server (mlflow/pyfunc/scoring_server): it serves one model, so its paths have no name. */
 import { codes, WeirError } from '../../errors.ts'
 import { Answer, problem, reply } from '../../exchange.ts'
-import { format } from '../../payload/formats.ts'
+import { mlflow } from '../../payload/mlflow.ts'
 import { infer } from '../backends.ts'
 import type { Model } from '../model.ts'
 import type { Models } from '../models.ts'
@@ -9,13 +9,12 @@ import { type BuiltinRoute, POST, READ, route } from './route.ts'
 import type { Served } from './served.ts'
 
 export function mlflowRoutes({ models, version }: Served): readonly BuiltinRoute[] {
-  const mlflow = format('mlflow')
   const alive = (): Answer => new Answer(models.ready ? 200 : 503, ['content-type', 'application/json'], Buffer.from('\n'))
   return [
     route(READ, '/ping', alive),
     route(READ, '/health', alive),
     route(READ, '/version', () => reply(200, version)),
-    route(POST, '/invocations', (x) => infer(x, x.leg, () => only(models), mlflow!, '', models.gather), mlflow, mlflowProblem),
+    route(POST, '/invocations', (x) => infer(x, x.leg, () => only(models), mlflow, '', models.gather), mlflow, mlflowProblem),
   ]
 }
 

@@ -49,11 +49,13 @@ function entry({ name, version, state, reason }: IndexEntry): object {
 
 /** An object, or nothing at all. @throws WeirError `BAD_BODY`, `BODY_TOO_LARGE` */
 async function body(x: Exchange, { models }: Served): Promise<Readonly<Record<string, unknown>>> {
-  const bytes = x.body === null ? '' : (await models.gather(x.body, MAX_BYTES)).toString()
-  if (bytes.trim() === '') return {}
+  const bytes = x.body === null || Buffer.isBuffer(x.body) ? x.body : await models.gather(x.body, MAX_BYTES)
+  const text = bytes?.toString().trim() ?? ''
+  if (text === '') return {}
+  if (text.length > MAX_BYTES) throw new WeirError('BODY_TOO_LARGE', `the body is larger than the ${MAX_BYTES} bytes of an order`)
   let value: unknown
   try {
-    value = JSON.parse(bytes)
+    value = JSON.parse(text)
   } catch {
     throw new WeirError('BAD_BODY', 'the body is not well-formed JSON')
   }

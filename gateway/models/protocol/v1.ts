@@ -4,8 +4,8 @@
  */
 import { WeirError } from '../../errors.ts'
 import { type Answer, type Exchange, reply } from '../../exchange.ts'
-import { format } from '../../payload/formats.ts'
 import { clip } from '../../payload/json.ts'
+import { tfs } from '../../payload/tfs.ts'
 import { infer } from '../backends.ts'
 import type { Model } from '../model.ts'
 import type { Models } from '../models.ts'
@@ -26,8 +26,6 @@ interface Spec {
 }
 
 export function v1Routes({ models }: Served): readonly BuiltinRoute[] {
-  // Both forms of the body are read, and each is answered in its own.
-  const tfs = format('tfs')
   function handle(x: Exchange): Answer | Promise<Answer> {
     const call = CALL.exec(x.path)
     if (call !== null) return callOf(call, x)
@@ -41,7 +39,7 @@ export function v1Routes({ models }: Served): readonly BuiltinRoute[] {
     if (x.method !== 'POST') throw new WeirError('METHOD_NOT_ALLOWED', `":${clip(verb)}" takes POST`)
     if (verb !== 'predict') throw new WeirError('NOT_IMPLEMENTED', `":${clip(verb)}" is not served: an ONNX model has no signature for it; use ":predict"`)
     const spec = specOf(match)
-    return infer(x, x.leg, () => find(models, spec), tfs!, '', models.gather)
+    return infer(x, x.leg, () => find(models, spec), tfs, '', models.gather)
   }
   return [
     route([...READ, ...POST], '/v1/models/**', handle, tfs),
