@@ -21,8 +21,9 @@ export function arrange(request: Columns, typed: boolean, { format, columns: nam
   const columns = request.columns.map(widened)
   const [only] = columns
   const whole = columns.length === 1 && (typed || only!.name === '') ? only! : null
-  const arranged = names === null ? named(columns, whole, format) : format === 'rows' || format === 'mlflow' ? features(columns, whole, names) : [matrix(columns, whole, names)]
-  return { columns: arranged, ...(request.single === true && { single: true }) }
+  const kept = request.single === true ? { single: true } : {}
+  if (names === null) return { ...kept, columns: named(columns, whole, format), ...(request.columnar === true && { columnar: true }) }
+  return { ...kept, columns: format === 'rows' || format === 'mlflow' ? features(columns, whole, names) : [matrix(columns, whole, names)] }
 }
 
 function named(columns: readonly Column[], whole: Column | null, format: SpeaksConfig['format']): readonly Column[] {
@@ -82,8 +83,8 @@ function every<T extends Exclude<Column['data'], string[]>>(data: T, rows: numbe
   return values as unknown as T
 }
 
-/** The 16-bit floats are bits here, which no format without datatypes could tell from integers. */
-function widened(column: Column): Column {
+/** The 16-bit floats are bits here, which no format without datatypes could tell from integers: FP32 holds each of them exactly. */
+export function widened(column: Column): Column {
   if (column.dtype !== 'FP16' && column.dtype !== 'BF16') return column
   const bits = column.data as Uint16Array
   const data = column.dtype === 'FP16' ? Float32Array.from(new Float16Array(bits.buffer, bits.byteOffset, bits.length)) : new Float32Array(Uint32Array.from(bits, (half) => half << 16).buffer)

@@ -11,12 +11,12 @@ import { Answer, type Body, describeBody, type Exchange, type Format, type Leg }
 import { remove } from '../headers.ts'
 import { holdFlow } from '../hold.ts'
 import { bindRows, type Signature } from '../models/signature.ts'
+import { classifyOutputs } from '../payload/classification.ts'
 import { decoded } from '../payload/coding.ts'
 import type { Columns } from '../payload/columns.ts'
 import { format } from '../payload/formats.ts'
-import { rowCount } from '../payload/rows.ts'
 import type { EndpointState, HttpBackend, Transmitter } from '../upstream/transport.ts'
-import { arrange } from './arrange.ts'
+import { arrange, widened } from './arrange.ts'
 import { metadataPath, Outward, pathOf } from './outward.ts'
 import { understood } from './problems.ts'
 import { type RemoteDeps, RemoteSignature, Untold } from './remote.ts'
@@ -72,7 +72,7 @@ class Translator implements HttpBackend {
       x.body = await this.#whole(x.body, leg, x.route.maxBodyBytes)
       const request = x.input
       // No rows: nothing to compute, and not even the names of columns to send.
-      if (!ours.typed && rowCount(request) === 0) return this.#written(new Answer(200, [], null), { columns: [] }, request, ours)
+      if (!ours.typed && isEmpty(request)) return this.#written(new Answer(200, [], null), { columns: [] }, request, ours)
       const columns = this.#theirs.typed ? await this.#bound(x, leg, request) : arrange(request, ours.typed, this.#speaks)
       const answer = await this.#backend.send(new Outward(x, this.#path ?? x.target, this.#theirs.writeRequest(columns)), leg)
       if (answer.status < 200 || answer.status > 299) return await this.#refused(answer, leg)
@@ -102,7 +102,10 @@ class Translator implements HttpBackend {
   }
 
   #fitted(request: Columns, signature: Signature): Columns {
-    return { columns: bindRows(request, signature, this.#speaks.columns) }
+    const columns = bindRows(request, signature, this.#speaks.columns)
+    // JSON cannot carry the 16-bit floats, so a server has to be asked for binary tensors.
+    const halves = signature.outputs.some(({ dtype }) => dtype === 'FP16' || dtype === 'BF16')
+    return halves ? { columns, parameters: { binary_data_output: true } } : { columns }
   }
 
   /** Waiting for the signature is waiting for the backend. */
@@ -126,41 +129,52 @@ class Translator implements HttpBackend {
   }
 
   async #answered(answer: Answer, request: Columns, x: Exchange, ours: Format): Promise<Answer> {
-    const { maxBodyBytes } = x.route
+    const max = x.route.maxBodyBytes
+    let read: Columns
     try {
-      const body = await this.#deps.gather(answer.body, maxBodyBytes)
-      const columns = this.#theirs.readAnswer(await decoded(body, answer.fields.get('content-encoding'), maxBodyBytes), answer.fields)
-      return this.#written(answer, columns, request, ours)
+      const body = await this.#deps.gather(answer.body, max)
+      read = this.#theirs.readAnswer(await decoded(body, answer.fields.get('content-encoding'), max), answer.fields)
     } catch (error) {
-      throw this.#invalid(error, maxBodyBytes)
+      throw invalid(error, max)
     }
-  }
-
-  /** What is wrong with the answer is the backend's fault, whoever finds it. */
-  #invalid(error: unknown, max: number): unknown {
-    if (!(error instanceof WeirError)) return error
-    switch (error.code) {
-      case 'BODY_TOO_LARGE':
-        return new WeirError('INVALID_ANSWER', `the answer of the backend is larger than the ${max} bytes this route buffers`)
-      case 'BAD_BODY':
-      case 'UNSUPPORTED_MEDIA_TYPE':
-      case 'MODEL_INPUT':
-      case 'MODEL_FAILED':
-        return new WeirError('INVALID_ANSWER', error.message)
-      default:
-        return error
+    const columns = ours.typed ? classifyOutputs(asked(read.columns, request), request, () => undefined) : read.columns.map(widened)
+    try {
+      return this.#written(answer, { columns, ...(read.model !== undefined && { model: read.model }) }, request, ours)
+    } catch (error) {
+      throw invalid(error, max)
     }
   }
 
   #written(answer: Answer, { columns, model }: Columns, request: Columns, ours: Format): Answer {
     const { model: name, version } = this.#speaks
-    const written = ours.writeAnswer({ columns: asked(columns, request), model: model ?? { name: name === '' ? this.name : name, version } }, request)
+    const written = ours.writeAnswer({ columns, model: model ?? { name: name === '' ? this.name : name, version } }, request)
     answer.body = written.body
     answer.backend = this.name
     for (const field of ABOUT_BYTES) remove(answer.headers, field)
     describeBody(answer.headers, written)
     return answer
   }
+}
+
+/** What is wrong with an answer is the backend's fault, whoever finds it. */
+function invalid(error: unknown, max: number): unknown {
+  if (!(error instanceof WeirError)) return error
+  switch (error.code) {
+    case 'BODY_TOO_LARGE':
+      return new WeirError('INVALID_ANSWER', `the answer of the backend is larger than the ${max} bytes this route buffers`)
+    case 'BAD_BODY':
+    case 'UNSUPPORTED_MEDIA_TYPE':
+    case 'MODEL_INPUT':
+    case 'MODEL_FAILED':
+      return new WeirError('INVALID_ANSWER', error.message)
+    default:
+      return error
+  }
+}
+
+function isEmpty({ columns }: Columns): boolean {
+  const [first] = columns
+  return first === undefined || first.shape[0] === 0
 }
 
 /** The only output of a format that does not name it is the one that was asked for. */

@@ -104,6 +104,32 @@ describe('rows in front of an Open Inference Protocol server', () => {
     expect(String(inferred()[0]!.body)).toContain('[9007199254740993,-9223372036854775808]')
   })
 
+  it('a missing number goes as a binary tensor, which can say NaN', async () => {
+    backend = start(upstream.port, speaks('oip', { columns: ['a', 'b'] }))
+    await call(backend, rows, '{"a":null,"b":2}').answer
+    const { head, body } = inferred()[0]!
+    const length = Number(head.one('inference-header-content-length'))
+    expect(head.one('content-type')).toBe('application/octet-stream')
+    expect(JSON.parse(body.subarray(0, length).toString())).toEqual({ inputs: [{ name: 'x', datatype: 'FP32', shape: [1, 2], parameters: { binary_data_size: 8 } }] })
+    // IEEE 754 binary32, little-endian: a quiet NaN, then 2.
+    expect(body.subarray(length).toString('hex')).toBe('0000c07f00000040')
+  })
+
+  it('16-bit floats are asked for and read as binary tensors', async () => {
+    const metadata = { inputs: [{ name: 'h', datatype: 'FP16', shape: [-1] }], outputs: [{ name: 'h', datatype: 'FP16', shape: [-1] }, { name: 'b', datatype: 'BF16', shape: [-1] }] }
+    const head = '{"model_name":"m","outputs":[{"name":"h","datatype":"FP16","shape":[1],"parameters":{"binary_data_size":2}},{"name":"b","datatype":"BF16","shape":[1],"parameters":{"binary_data_size":2}}]}'
+    // 0x3e00 is 1.5 as binary16, 0x4020 is 2.5 as bfloat16.
+    const body = Buffer.concat([Buffer.from(head), Buffer.from([0x00, 0x3e, 0x20, 0x40])])
+    upstream.onRequest = (request) => (request.method === 'GET' ? json(metadata) : answer(200, [`inference-header-content-length: ${head.length}`, 'content-type: application/octet-stream'], body))
+    backend = start(upstream.port, speaks('oip'))
+    const done = await call(backend, rows, '{"h":1.5}').answer
+    expect([text(done), get(done.headers, 'content-type'), get(done.headers, 'inference-header-content-length')]).toEqual(['{"h":1.5,"b":2.5}', 'application/json', undefined])
+    const [sent] = inferred()
+    const length = Number(sent!.head.one('inference-header-content-length'))
+    expect(JSON.parse(sent!.body.subarray(0, length).toString())).toMatchObject({ parameters: { binary_data_output: true } })
+    expect(sent!.body.subarray(length).toString('hex')).toBe('003e')
+  })
+
   it.each([
     ['a missing feature', '{"a":1}', /MODEL_INPUT: missing feature "b"/],
     ['a text for a number', '{"a":1,"b":"x"}', /MODEL_INPUT: "b" in row 0: expected a number/],
@@ -362,6 +388,32 @@ describe('tensors in front of a server that takes rows', () => {
     upstream.onRequest = () => json([{ score: null }])
     backend = start(upstream.port, speaks('rows'))
     expect(await refusal(call(backend, oip, request('x', [1], [1])).answer)).toMatch(/^INVALID_ANSWER: output "score": element 0 is NaN/)
+  })
+
+  it('classification is done here, since such a server cannot', async () => {
+    upstream.onRequest = () => json([{ p: [0.25, 0.5, 0.125] }])
+    backend = start(upstream.port, speaks('rows'))
+    const asking = (parameters: string) => `{"inputs":[{"name":"x","datatype":"FP32","shape":[1],"data":[1]}],"outputs":[{"name":"p","parameters":{${parameters}}}]}`
+    const done = await call(backend, oip, asking('"classification":2')).answer
+    expect(JSON.parse(text(done)).outputs).toEqual([{ name: 'p', datatype: 'BYTES', shape: [1, 2], data: ['0.500000:1', '0.250000:0'] }])
+    expect(await refusal(call(backend, oip, asking('"classification":0')).answer)).toMatch(/^MODEL_INPUT: output "p": expected classification/)
+  })
+
+  it('binary tensors are read and written for callers of tensors', async () => {
+    upstream.onRequest = () => json([{ y: 3 }])
+    backend = start(upstream.port, speaks('rows'))
+    const head = '{"inputs":[{"name":"x","datatype":"FP16","shape":[1],"parameters":{"binary_data_size":2}}],"outputs":[{"name":"y","parameters":{"binary_data":true}}]}'
+    const body = Buffer.concat([Buffer.from(head), Buffer.from([0x00, 0x3e])])
+    const done = await call(backend, oip, body, { headers: ['host', 'a.test', 'content-type', 'application/octet-stream', 'inference-header-content-length', String(head.length)] }).answer
+    expect([String(upstream.request.body), upstream.request.head.one('content-type'), upstream.request.head.has('inference-header-content-length')]).toEqual(['[{"x":1.5}]', 'application/json', false])
+    const length = Number(get(done.headers, 'inference-header-content-length'))
+    expect((done.body as Buffer).subarray(length).readDoubleLE()).toBe(3)
+  })
+
+  it('a raw request has no names to translate', async () => {
+    backend = start(upstream.port, speaks('rows'))
+    const headers = ['host', 'a.test', 'content-type', 'application/octet-stream', 'inference-header-content-length', '0']
+    expect(await refusal(call(backend, oip, Buffer.from([0, 0, 0, 0]), { headers }).answer)).toMatch(/^MODEL_INPUT: a raw request says no name/)
   })
 
   it('retries and fallbacks begin from what the caller sent', async () => {
