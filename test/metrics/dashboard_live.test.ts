@@ -58,7 +58,7 @@ routes:
   it('tells what happened', async () => {
     const value = async (expr: string): Promise<number | undefined> => (await prometheus.query(expr))[0]?.value
     expect(await value('weir_fallback_total{from="gone",to="inside",reason="connect"}')).toBeGreaterThan(5)
-    expect(await value('sum(weir_model_run_seconds_count{model="cancer"})')).toBeGreaterThan(5)
+    expect(await value('sum(weir_model_requests_total{model="cancer",outcome="ok"})')).toBeGreaterThan(5)
     expect(await value('weir_config_synchronized')).toBe(0)
     expect(await value('sum(weir_refused_requests_total{code="BAD_REQUEST_LINE"})')).toBeGreaterThan(5)
   })
