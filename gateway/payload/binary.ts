@@ -67,6 +67,11 @@ export class Tail {
     return bytesToData(bytes, dtype, shape, owner)
   }
 
+  /** Whether any tensor came from here. */
+  get used(): boolean {
+    return this.#last !== ''
+  }
+
   /** @throws WeirError when something is left */
   end(code: Code): void {
     const left = this.#bytes.length - this.#pos

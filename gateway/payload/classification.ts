@@ -4,6 +4,7 @@
  */
 import { WeirError } from '../errors.ts'
 import type { Column, Columns, Data } from './columns.ts'
+import { fixedText } from './numbers.ts'
 import { shapeText } from './tensor.ts'
 
 /** Values that have an order for us; Triton takes these too. */
@@ -39,34 +40,26 @@ export function classified(column: Column, count: number, labels?: readonly stri
   const classes = rows === 0 ? 0 : data.length / rows
   const kept = Math.min(count, classes)
   const named = labels !== undefined && labels.length === classes ? labels : null
+  const floating = dtype === 'FP32' || dtype === 'FP64'
   const texts: string[] = []
   for (let row = 0; row < rows; row++) {
-    for (const index of highest(data, row * classes, classes, kept)) {
-      const text = `${valueText(data[row * classes + index]!)}:${index}`
+    const values = data.subarray(row * classes, (row + 1) * classes)
+    for (const index of highest(values, kept)) {
+      const value = values[index]!
+      const text = `${floating && typeof value === 'number' ? fixedText(value) : value}:${index}`
       texts.push(named === null ? text : `${text}:${named[index]}`)
     }
   }
   return { name, dtype: 'BYTES', shape: shape.length > 1 ? [rows, kept] : [kept], data: texts }
 }
 
-/** Positions of the highest values, kept in a short sorted list: `count` is small beside the classes. */
-function highest(data: Numbers, from: number, classes: number, count: number): number[] {
-  const best: number[] = []
-  for (let index = 0; index < classes; index++) {
-    const value = data[from + index]!
-    if (best.length === count && !above(value, data[from + best[count - 1]!]!)) continue
-    let at = Math.min(best.length, count - 1)
-    for (; at > 0 && above(value, data[from + best[at - 1]!]!); at--) best[at] = best[at - 1]!
-    best[at] = index
-  }
-  return best
+/** Positions of the highest values of one row. */
+function highest(row: Numbers, count: number): number[] {
+  const order = Array.from({ length: row.length }, (_, index) => index)
+  // A stable sort leaves equal values in the order of their positions.
+  return order.sort((a, b) => (above(row[a]!, row[b]!) ? -1 : above(row[b]!, row[a]!) ? 1 : 0)).slice(0, count)
 }
 
 function above(a: number | bigint, b: number | bigint): boolean {
-  return a > b || (b !== b && a === a)
-}
-
-/** As C++ `std::to_string`: integers as they are, others like `%f`. */
-function valueText(value: number | bigint): string {
-  return typeof value === 'bigint' ? String(value) : String(value)
+  return a > b || (Number.isNaN(b) && !Number.isNaN(a))
 }

@@ -44,6 +44,8 @@ export interface Columns {
   readonly outputs?: readonly string[]
   /** OIP: parameters of the requested outputs, in the order of `outputs`; absent = none has any. */
   readonly outputParameters?: readonly (Parameters | undefined)[]
+  /** OIP: some tensors came as bytes behind the JSON, and are written so again. */
+  readonly binary?: boolean
   /** OIP raw request: the bytes of the only input, whose name and type the model knows (`rawColumns`); `columns` is empty. */
   readonly raw?: Buffer
   /** `rows`: one object was sent, so one object is answered. */

@@ -95,18 +95,25 @@ export class JsonReader {
     if (this.peek() !== END) this.fail('the end of the body')
   }
 
-  /** Calls `visit` with each key, which must read the value. */
-  members(visit: (key: string) => void): void {
+  /** Enters an object. @returns false when it is empty (and then has been left) */
+  enterObject(): boolean {
     if (this.peek() !== OPEN_OBJECT) this.fail('an object')
     this.pos++
-    if (this.peek() === CLOSE_OBJECT) {
-      this.pos++
-      return
-    }
-    for (;;) {
-      visit(this.key())
-      if (!this.#more(CLOSE_OBJECT)) return
-    }
+    if (this.peek() !== CLOSE_OBJECT) return true
+    this.pos++
+    return false
+  }
+
+  /** After a member. @returns false when the object was left */
+  nextMember(): boolean {
+    return this.#more(CLOSE_OBJECT)
+  }
+
+  /** Calls `visit` with each key, which must read the value. */
+  members(visit: (key: string) => void): void {
+    if (!this.enterObject()) return
+    do visit(this.key())
+    while (this.nextMember())
   }
 
   /** A key and its colon. */

@@ -50,3 +50,16 @@ function shortenAny(value: number): number {
   }
   return Number(value.toPrecision(DIGITS))
 }
+
+/** As `%f` of C prints a double: six decimals, halves to even, all digits of large numbers. */
+export function fixedText(value: number): string {
+  const size = Math.abs(value)
+  if (!(size < 1e21)) return Number.isNaN(value) ? 'nan' : size === Infinity ? (value < 0 ? '-inf' : 'inf') : `${BigInt(value)}.000000`
+  const text = halfway(size) ? size.toFixed(7).slice(0, -1) : size.toFixed(6)
+  return value < 0 || Object.is(value, -0) ? `-${text}` : text
+}
+
+/** A double lies in the middle of two millionths when it is an odd number of 128ths; `toFixed` would round up, and the even one may be below. */
+function halfway(size: number): boolean {
+  return (size * 128) % 2 === 1 && (Number(size.toFixed(7).at(-2)) & 1) === 0
+}

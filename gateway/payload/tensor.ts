@@ -240,7 +240,8 @@ class TensorReader {
   }
 }
 
-function countText(count: number): string {
+/** `3 elements` */
+export function countText(count: number): string {
   return count === Infinity ? 'more than 2^53 elements' : `${count} element${count === 1 ? '' : 's'}`
 }
 
@@ -269,4 +270,10 @@ export function flatText(column: Column, owner: Owner): string {
   let out = ''
   for (let i = 0; i < column.data.length; i++) out += i === 0 ? text(i) : `,${text(i)}`
   return out
+}
+
+/** Whether all values have a JSON text: FP16, BF16, NaN and Infinity have none. */
+export function jsonCarries({ dtype, data }: Column): boolean {
+  if (dtype === 'FP16' || dtype === 'BF16') return false
+  return !(data instanceof Float32Array || data instanceof Float64Array) || data.every((value: number) => Number.isFinite(value))
 }
