@@ -108,7 +108,7 @@ class Translator implements HttpBackend {
     return halves ? { columns, parameters: { binary_data_output: true } } : { columns }
   }
 
-  /** Waiting for the signature is waiting for the backend. */
+  /** Waiting for the signature is waiting for the backend; where none comes, that was the attempt. */
   async #asked(x: Exchange, leg: Leg): Promise<Signature> {
     const known = this.#signature.get(leg)
     if (!(known instanceof Promise)) return known
@@ -116,6 +116,9 @@ class Translator implements HttpBackend {
     const started = clock.now()
     try {
       return await known
+    } catch (error) {
+      x.attempts++
+      throw error
     } finally {
       x.waited += clock.now() - started
     }

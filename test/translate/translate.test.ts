@@ -299,7 +299,9 @@ describe('metadata', () => {
       return told
     }
     backend = start(upstream.port, speaks('oip', { columns: ['a', 'b'] }))
-    expect(await refusal(ask().answer)).toBe(expected)
+    const failing = ask()
+    expect(await refusal(failing.answer)).toBe(expected)
+    expect(failing.x.attempts).toBe(1)
     expect(text(await ask().answer)).toBe('{"y":0.1}')
   })
 
