@@ -69,7 +69,7 @@ class Translator implements HttpBackend {
 
   async #translate(x: Exchange, leg: Leg, ours: Format): Promise<Answer> {
     try {
-      x.body = await this.#whole(x.body, leg, x.route.maxBodyBytes)
+      await this.#readable(x, leg)
       const request = x.input
       // No rows: nothing to compute, and not even the names of columns to send.
       if (!ours.typed && isEmpty(request)) return this.#written(new Answer(200, [], null), { columns: [] }, request, ours)
@@ -81,6 +81,15 @@ class Translator implements HttpBackend {
       if (error instanceof Untold) return understood(error.copy(), leg)
       throw error instanceof WeirError ? error : new WeirError('INTERNAL', undefined, { cause: error })
     }
+  }
+
+  /** The caller's body whole and in no content coding, for whoever is asked after this backend too. */
+  async #readable(x: Exchange, leg: Leg): Promise<void> {
+    const { maxBodyBytes } = x.route
+    const body = await this.#whole(x.body, leg, maxBodyBytes)
+    const coding = x.fields.get('content-encoding')
+    x.body = await decoded(body, coding, maxBodyBytes)
+    if (coding !== undefined) remove(x.headers, 'content-encoding')
   }
 
   async #whole(body: Body, leg: Leg, max: number): Promise<Buffer> {

@@ -90,6 +90,23 @@ describe('rows in front of an Open Inference Protocol server', () => {
     expect([text(done), get(done.headers, 'content-encoding')]).toEqual(['{"y":0.1}', undefined])
   })
 
+  it('a compressed request is sent as it was meant, and so to whoever comes next', async () => {
+    backend = start(upstream.port, speaks('oip', { columns: ['a', 'b'] }))
+    const { x, answer } = call(backend, rows, gzipSync('{"a":1,"b":2}'), { headers: ['host', 'a.test', 'content-encoding', 'gzip'] })
+    expect(text(await answer)).toBe('{"y":0.1}')
+    expect([inferred()[0]!.head.has('content-encoding'), String(x.body), x.headers]).toEqual([false, '{"a":1,"b":2}', ['host', 'a.test']])
+  })
+
+  it.each([
+    ['a bomb', gzipSync(Buffer.alloc(100_000, 0x20)), 'gzip', /^BODY_TOO_LARGE/],
+    ['no gzip', Buffer.from('{}'), 'gzip', /^BAD_BODY/],
+    ['another coding', Buffer.from('{}'), 'br', /^UNSUPPORTED_MEDIA_TYPE/],
+  ])('%s is the caller’s fault', async (_, body, coding, expected) => {
+    backend = start(upstream.port, speaks('oip'))
+    expect(await refusal(call(backend, rows, body, { max: 1000, headers: ['host', 'a.test', 'content-encoding', coding] }).answer)).toMatch(expected)
+    expect(upstream.requests).toHaveLength(0)
+  })
+
   it('no rows are answered without the backend', async () => {
     backend = start(upstream.port, speaks('oip'))
     expect(text(await call(backend, rows, '[]').answer)).toBe('[]')
