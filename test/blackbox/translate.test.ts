@@ -2,7 +2,6 @@
  * Two weirs in a row: the one in front translates, the one behind is the model server. Every format of a caller before every format of a
  * backend; the expected answers are those of the libraries that trained the models.
  */
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest'
 import { fixtures, type Golden, golden } from '../models/setup.ts'
@@ -156,11 +155,18 @@ for (const [model, columns] of Object.entries(MODELS)) {
 // ---------------------------------------------------------------- the rest of a gateway around it
 
 const IRIS = golden(join(fixtures, 'iris/1'))[0]!
+/** The only input of identity_int64. */
+const INT64 = golden(join(fixtures, 'identity_int64/1'))[0]!.request.inputs[0]!.name
 
 it('integers beyond 2^53 pass through two gateways and a model exactly', async () => {
-  const name = (JSON.parse(readFileSync(join(fixtures, 'identity_int64/1/golden.json'), 'utf8')) as Golden[])[0]!.request.inputs[0]!.name
-  const answer = await post('/exact', `[{"${name}":9007199254740993},{"${name}":-9223372036854775808}]`)
+  const answer = await post('/exact', `[{"${INT64}":9007199254740993},{"${INT64}":-9223372036854775808}]`)
   expect(`${answer.status} ${answer.body.toString()}`).toMatch(/^200 \[\{"[^"]+":9007199254740993\},\{"[^"]+":-9223372036854775808\}\]$/)
+})
+
+it('everybody gets an answer to what he asked', async () => {
+  const ids = Array.from({ length: 200 }, (_, i) => 9007199254740993n + BigInt(i) * 2n)
+  const answers = await Promise.all(ids.map((id) => post('/exact', `{"${INT64}":${id}}`)))
+  expect(answers.map(({ status, body }) => `${status} ${/:(\d+)\}/.exec(body.toString())?.[1]}`)).toEqual(ids.map((id) => `200 ${id}`))
 })
 
 it('a model that is not there keeps the status and sentence of its server', async () => {

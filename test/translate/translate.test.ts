@@ -5,7 +5,9 @@ import { WeirError } from '../../gateway/errors.ts'
 import { get } from '../../gateway/headers.ts'
 import { oip } from '../../gateway/payload/oip.ts'
 import { rows } from '../../gateway/payload/rows.ts'
-import type { HttpBackend } from '../../gateway/upstream/transport.ts'
+import { gather } from '../../gateway/server/buffer.ts'
+import { translated } from '../../gateway/translate/backend.ts'
+import type { HttpBackend, Transmitter } from '../../gateway/upstream/transport.ts'
 import { answer } from '../blackbox/message.ts'
 import { type RequestScript, Upstream } from '../blackbox/scripted.ts'
 import { FakeClock } from '../fake_clock.ts'
@@ -192,7 +194,9 @@ describe('what is not translated', () => {
   it('a route of the backend’s own format, byte for byte, path included', async () => expect(await untouched(oip, speaks('oip'), 'POST', '{ not even JSON')).toBe('POST /score?a=1 { not even JSON → ok'))
   it('a backend that does not say what it speaks is not wrapped', () => {
     backend = start(upstream.port, null)
-    expect(Object.getPrototypeOf(backend).constructor.name).toBe('Transport')
+    expect(translated(backend as Transmitter, { clock: new FakeClock(), gather })).toBe(backend)
+    expect(start(upstream.port, speaks('oip'))).not.toHaveProperty('endpoints')
+    expect(backend).toHaveProperty('endpoints')
   })
 })
 
