@@ -1,5 +1,6 @@
 /** What the admin listener asks of the gateway. The control thread answers; where data threads must be asked, it asks all of them. */
 import type { Issue } from '../../config/config.ts'
+import type { Code } from '../errors.ts'
 import type { RegistryView } from '../metrics.ts'
 import type { AdminRequest } from '../plugin.ts'
 
@@ -12,13 +13,21 @@ export interface AdminControl {
   routes(): readonly unknown[]
   /** What every data thread knows of the endpoints of its backends. */
   backends(): Promise<readonly ThreadReport[]>
-  /** Plain data. */
+  /** Every version with its state; plain data. */
   models(): unknown
+  /** Loads or unloads all versions of a model of the repository. @returns null, or why not */
+  repository(action: 'load' | 'unload', name: string): Promise<Refusal | null>
   /** Calls `'GET /state'` of a plugin on every data thread. @param path with its leading slash */
   plugin(route: string, plugin: string, path: string, request: AdminRequest): Promise<PluginReport>
   reload(): Promise<ReloadReport>
   /** Begins to stop gracefully, once; later calls change nothing. */
   drain(): void
+}
+
+/** Nothing was changed, or not everything that was to. */
+export interface Refusal {
+  readonly code: Code
+  readonly message: string
 }
 
 export interface Readiness {

@@ -50,6 +50,7 @@ export function endpointsOf(control: AdminControl, clock: Clock): Endpoint[] {
     { path: '/routes/', methods: ['GET', 'POST'], summary: '/routes/<route>/<plugin>/<path>: what a plugin shows', answer: (asked) => plugin(control, clock, asked) },
     { path: '/backends', methods: ['GET'], summary: 'endpoints of every backend, by data thread', answer: () => backends(control, clock) },
     { path: '/models', methods: ['GET'], summary: 'models and their versions', answer: async () => ok({ models: await within(clock, ASK_MS, control.models()) }) },
+    { path: '/models/', methods: ['POST'], summary: '/models/<name>/load and /unload: all versions of one model', answer: (asked) => repository(control, clock, asked) },
     { path: '/reload', methods: ['POST'], summary: 'load the file again; a bad one changes nothing', answer: () => reload(control, clock) },
     { path: '/drain', methods: ['POST'], summary: 'stop gracefully', answer: () => drain(control) },
   ]
@@ -99,6 +100,14 @@ async function backends(control: AdminControl, clock: Clock): Promise<Answered> 
 /** Some threads did not answer: what there is, and who is missing. */
 function partial(errors: readonly ThreadError[], body: object, some: boolean): Answered {
   return { status: some ? 200 : 504, body: { ...body, errors } }
+}
+
+async function repository(control: AdminControl, clock: Clock, { rest }: Asked): Promise<Answered> {
+  const [name, action, more] = rest
+  if (name === undefined || more !== undefined || (action !== 'load' && action !== 'unload')) return refused(404, 'say /models/<name>/load or /models/<name>/unload')
+  const refusal = await within(clock, RELOAD_MS, control.repository(action, name))
+  if (refusal === null) return ok({ model: name, state: action === 'load' ? 'ready' : 'unloaded' })
+  return refused(refusal.code === 'MODEL_NOT_FOUND' ? 404 : 422, refusal.message)
 }
 
 async function reload(control: AdminControl, clock: Clock): Promise<Answered> {

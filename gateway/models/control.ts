@@ -1,150 +1,159 @@
-/** Models on the control thread: found, loaded once, measured, placed, described. What runs inline is loaded again by each data thread. */
-import { basename, relative } from 'node:path'
-import type { MessagePort } from 'node:worker_threads'
-import type { BuildIssue, Config, OnnxBackendConfig } from '../../config/config.ts'
+/**
+ * The models of one configuration on the control thread: found, loaded, described, changed while they serve. What runs
+ * inline is loaded again by each data thread.
+ */
+import { isDeepStrictEqual } from 'node:util'
+import type { Config } from '../../config/config.ts'
+import type { Clock } from '../clock.ts'
+import { clip } from '../payload/json.ts'
+import type { Log } from '../plugin.ts'
+import { complaints, type ModelIssue, unreadable } from './complaints.ts'
 import type { ModelDescription, ModelsDescription } from './description.ts'
-import type { FromInference } from './messages.ts'
-import { type Placement, UNMEASURED } from './placement.ts'
-import { InferencePool, type PoolDeps } from './pool.ts'
-import { reasonOf, scanRepository } from './repository.ts'
-import type { Signature } from './signature.ts'
+import { Library, type Loaded } from './library.ts'
+import type { Refusal } from './operator.ts'
+import { Planner, type Sight, type Wish } from './planner.ts'
+import { InferencePool } from './pool.ts'
+import { lookAt, scanRepository } from './repository.ts'
+import { backendCandidate, describe, keyOf, type Slot } from './slot.ts'
+import { Step, type Target } from './step.ts'
 
-/** A model that cannot be served. An `onnx` backend is an error, a model of a repository a warning: the others serve. */
-export interface ModelIssue extends BuildIssue {
-  readonly severity: 'error' | 'warning'
-}
+const ALL: Wish = { concerns: () => true, retry: true }
 
-export interface ModelControl {
-  /** Post it to the data threads. */
-  readonly description: ModelsDescription
-  readonly issues: readonly ModelIssue[]
-  /** Deaths of the inference thread so far. */
-  readonly restarts: number
-  /** A port for one data thread (to be transferred), or null when no model runs on the inference thread. */
-  connect(): MessagePort | null
-  /** After the last data thread has let go of its models. */
-  close(): Promise<void>
-}
+export class ModelSet implements Target {
+  readonly slots = new Map<string, Slot>()
+  /** Of the load of the configuration. */
+  issues: readonly ModelIssue[] = []
+  readonly #config: Config
+  readonly #library: Library
+  readonly #planner: Planner
+  /** Somebody unloaded these by name. */
+  readonly #unloaded = new Set<string>()
+  #remarks: readonly string[] = []
 
-interface Candidate {
-  readonly name: string
-  readonly version: string
-  readonly source: ModelDescription['source']
-  readonly file: string
-  /** The file for readers. */
-  readonly shown: string
-  readonly placement: 'auto' | Placement
-  readonly features: readonly string[] | null
-}
-
-/** Never rejects for a bad model: see `issues`. A config without models starts no thread and loads no library. */
-export async function createModelControl(config: Config, deps: Omit<PoolDeps, 'inference'>): Promise<ModelControl> {
-  const issues: ModelIssue[] = []
-  const remarks: string[] = []
-  const candidates = [...backendCandidates(config), ...(await repositoryCandidates(config, issues, remarks))]
-  const pool = new InferencePool({ ...deps, inference: config.inference })
-  const models: ModelDescription[] = []
-  for (const [id, candidate] of candidates.entries()) {
-    const { file, placement, name, version } = candidate
-    const outcome = await pool.load({ id, file, placement, batching: null })
-    // In the library's words, for whoever the reason does not help.
-    if ('error' in outcome) deps.log.warn('a model did not load', { name, version, error: outcome.error })
-    models.push(describe(id, candidate, outcome))
+  constructor(config: Config, library: Library, log: Log) {
+    this.#config = config
+    this.#library = library
+    this.#planner = new Planner(library, log)
   }
-  for (const model of models) if (model.state === 'failed') issues.push(complaint(model))
-  issues.push(...referenceIssues(config, models))
-  const needed = pool.needed
-  if (!needed) await pool.close()
-  return {
-    description: { models, labels: {}, remarks },
-    issues,
-    get restarts() {
-      return pool.restarts
-    },
-    connect: () => (needed ? pool.connect() : null),
-    close: () => pool.close(),
+
+  /** For the data threads. */
+  get description(): ModelsDescription {
+    return { models: this.#sorted().map((slot) => describe(slot)), labels: this.#config.models?.labels ?? {}, remarks: this.#remarks }
   }
-}
 
-/** For `weir check`: loads everything and lets go of it again. */
-export async function loadForCheck(config: Config, deps: Omit<PoolDeps, 'inference'>): Promise<readonly ModelIssue[]> {
-  const control = await createModelControl(config, deps)
-  await control.close()
-  return control.issues
-}
-
-function backendCandidates(config: Config): Candidate[] {
-  return Object.values(config.backends)
-    .filter((backend): backend is OnnxBackendConfig => backend.kind === 'onnx')
-    .map(({ name, path, placement, columns }) => ({ name, version: '', source: 'backend', file: path, shown: basename(path), placement, features: columns }))
-}
-
-async function repositoryCandidates(config: Config, issues: ModelIssue[], remarks: string[]): Promise<Candidate[]> {
-  if (config.models === null) return []
-  const { path, placement } = config.models
-  try {
-    const repository = await scanRepository(path)
-    remarks.push(...repository.remarks)
-    for (const message of repository.remarks) issues.push({ severity: 'warning', at: 'models', rule: 'no-model', message, help: 'Add versions or move it away.' })
-    return repository.models.map(({ name, version, file }) => {
-      return { name, version, source: 'repository', file, shown: relative(path, file), placement, features: null }
+  /** For people: also what is being loaded, and what turned out to be deadly. */
+  report(): ModelDescription[] {
+    const beginning = [...this.#planner.loading].filter(([key]) => !this.slots.has(key)).map(([, slot]) => slot)
+    return this.#sorted(beginning).map((slot) => {
+      const unavailable = slot.loaded === null ? null : this.#library.unavailable(slot.loaded)
+      const loading = slot.state !== 'ready' && this.#planner.loading.has(keyOf(slot.candidate))
+      return describe(slot, unavailable !== null ? 'failed' : loading ? 'loading' : slot.state, unavailable)
     })
-  } catch (error) {
-    const message = `the folder of models cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`
-    issues.push({ severity: 'error', at: 'models.path', rule: 'models-path', message, help: 'It holds name/version/model.onnx.' })
-    return []
   }
-}
 
-function describe(id: number, candidate: Candidate, outcome: FromInference): ModelDescription {
-  const { name, version, source, file, features } = candidate
-  const base = { id, name, version, source, file, features, bytes: 0, fingerprint: '', modified_at: 0, loaded_at: 0, load_ms: outcome.load_ms }
-  const failed = (reason: string): ModelDescription => ({ ...base, state: 'failed', reason, signature: null, placement: null, why: '', measured: UNMEASURED, batching: null })
-  if ('error' in outcome) return failed(reasonOf(outcome.error, file, candidate.shown))
-  const { signature, placement, why, measured } = outcome
-  const complaint = unusable(signature, features)
-  if (complaint !== null) return failed(`${candidate.shown}: ${complaint}`)
-  return { ...base, state: 'ready', reason: '', signature, placement, why, measured, batching: null }
-}
-
-/** What loads and still cannot be served. */
-function unusable(signature: Signature, features: readonly string[] | null): string | null {
-  const odd = signature.inputs.find((input) => input.dtype === null)
-  if (odd !== undefined) return `its input "${odd.name}" is not a tensor`
-  if (features === null) return null
-  const [only, more] = signature.inputs
-  if (only === undefined || more !== undefined || only.shape.length !== 2) return '"columns" needs a model with one input of two dimensions'
-  const width = only.shape[1]!
-  return width === -1 || width === features.length ? null : `"columns" has ${features.length} names, its input "${only.name}" ${width} columns`
-}
-
-function complaint(model: ModelDescription): ModelIssue {
-  const backend = model.source === 'backend'
-  return {
-    severity: backend ? 'error' : 'warning',
-    at: backend ? `backends.${model.name}.onnx` : 'models',
-    rule: 'model-load',
-    message: `cannot serve this model: ${model.reason}`,
-    help: backend ? '' : 'The other models are served.',
+  /**
+   * Loads what the configuration names. Never rejects for a bad model: see `issues`.
+   * @param before the set that runs now: where a file in its place is bad, the model that works serves on
+   */
+  async load(before: ModelSet | null): Promise<void> {
+    if (before !== null) this.#adopt(before)
+    const { models, backends } = this.#config
+    for (const candidate of Object.values(backends).filter((backend) => backend.kind === 'onnx').map(backendCandidate)) {
+      this.slots.set(keyOf(candidate), await this.#planner.load(candidate, await lookAt(candidate.file), null))
+    }
+    const sight = models === null ? NOTHING : await scanRepository(models.path).catch((error: unknown) => unreadable(error))
+    const bad = 'severity' in sight ? [sight] : []
+    if (models !== null && 'models' in sight) {
+      this.#remarks = sight.remarks
+      const step = new Step(this, await this.#planner.plan(models, this.slots, { settled: sight.models, moving: new Set() }, ALL))
+      for (const loaded of step.commit(new Map())) await this.#library.giveBack(loaded)
+    }
+    this.issues = [...complaints(this.#config, this.#sorted(), this.#remarks), ...bad]
+    await this.#library.rest()
   }
-}
 
-/** `model:` backends that name nothing. One whose model is there but bad is reported with the model. */
-function referenceIssues(config: Config, models: readonly ModelDescription[]): ModelIssue[] {
-  const versions = Map.groupBy(models.filter(({ source }) => source === 'repository'), ({ name }) => name)
-  const names = [...versions.keys()].join(', ')
-  const issues: ModelIssue[] = []
-  for (const backend of Object.values(config.backends)) {
-    if (backend.kind !== 'model') continue
-    const at = `backends.${backend.name}`
-    const known = versions.get(backend.model)?.map(({ version }) => version)
-    if (known === undefined) {
-      const help = names === '' ? 'The config has no models.' : `There are ${names}.`
-      issues.push({ severity: 'error', at: `${at}.model`, rule: 'unknown-model', message: `there is no model "${backend.model}"`, help })
-    } else if (backend.version !== 'latest' && !known.includes(backend.version)) {
-      const message = `model "${backend.model}" has no version ${backend.version}`
-      issues.push({ severity: 'error', at: `${at}.version`, rule: 'unknown-version', message, help: `It has ${known.join(', ')}.` })
+  /** @param sight of the repository now @returns null when nothing changes */
+  async follow(sight: Sight): Promise<Step | null> {
+    const { models } = this.#config
+    if (models === null) return null
+    const changes = await this.#planner.plan(models, this.slots, sight, { concerns: (name) => !this.#unloaded.has(name), retry: false })
+    return changes.size === 0 ? null : new Step(this, changes)
+  }
+
+  /** Loads what changed of one model, and what failed or was unloaded. @param name from a caller: it is compared, never made a path */
+  async loadOne(name: string): Promise<Step | Refusal> {
+    const { models } = this.#config
+    const found = models === null ? [] : (await scanRepository(models.path).catch(() => NOTHING)).models.filter((model) => model.name === name)
+    if (models === null || found.length === 0) return unknown(name)
+    const changes = await this.#planner.plan(models, this.slots, { settled: found, moving: new Set() }, { concerns: (one) => one === name, retry: true })
+    return new Step(this, changes, () => void this.#unloaded.delete(name))
+  }
+
+  /** All versions of one model. */
+  unloadOne(name: string): Step | Refusal {
+    const slots = [...this.slots.values()].filter(({ candidate }) => candidate.source === 'repository' && candidate.name === name)
+    if (slots.length === 0) return unknown(name)
+    const changes = slots.map((slot): [string, Slot] => [keyOf(slot.candidate), { ...slot, state: slot.loaded === null ? 'unloaded' : 'unloading', reason: '' }])
+    return new Step(this, new Map(changes), () => void this.#unloaded.add(name))
+  }
+
+  /** No data thread uses it any more. */
+  async giveBack(loaded: Loaded): Promise<void> {
+    for (const [key, slot] of this.slots) if (slot.state === 'unloading' && slot.loaded === loaded) this.slots.set(key, { ...slot, state: 'unloaded', loaded: null })
+    await this.#library.giveBack(loaded)
+  }
+
+  /** After the last data thread has let go of them. */
+  async close(): Promise<void> {
+    const serving = [...this.slots.values()].filter(({ state }) => state === 'ready')
+    this.slots.clear()
+    for (const { loaded } of serving) await this.#library.giveBack(loaded!)
+  }
+
+  /** What works and is asked for in the same way again. */
+  #adopt({ slots }: ModelSet): void {
+    const { models } = this.#config
+    for (const [key, slot] of slots) {
+      const { source, placement, batching, file } = slot.candidate
+      if (models === null || source !== 'repository' || slot.state !== 'ready') continue
+      if (placement !== models.placement || !isDeepStrictEqual(batching, models.batching) || !file.startsWith(`${models.path}/`)) continue
+      this.#library.share(slot.loaded!)
+      this.slots.set(key, slot)
     }
   }
-  return issues
+
+  /** Names in order, versions ascending. */
+  #sorted(more: readonly Slot[] = []): Slot[] {
+    return [...this.slots.values(), ...more].sort(({ candidate: a }, { candidate: b }) => compare(a.source, b.source) || compare(a.name, b.name) || Number(a.version) - Number(b.version))
+  }
+}
+
+const NOTHING = { models: [], remarks: [] }
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}
+
+function unknown(name: string): Refusal {
+  return { code: 'MODEL_NOT_FOUND', message: `there is no model "${clip(name)}" in the repository` }
+}
+
+export interface LibraryDeps {
+  readonly log: Log
+  readonly clock: Clock
+  /** Code of the inference threads, for tests. */
+  readonly entry?: URL
+}
+
+export function createLibrary(config: Config, deps: LibraryDeps): Library {
+  return new Library((unavailable) => new InferencePool({ ...deps, inference: config.inference, unavailable }), deps.clock)
+}
+
+/** For `weir check`: loads everything once and lets go of it again. */
+export async function loadForCheck(config: Config, deps: LibraryDeps): Promise<readonly ModelIssue[]> {
+  const library = createLibrary(config, deps)
+  const set = new ModelSet(config, library, deps.log)
+  await set.load(null)
+  await library.close()
+  return set.issues
 }

@@ -5,7 +5,9 @@ import type { Column } from '../payload/columns.ts'
 import type { InferenceClient } from './client.ts'
 import type { ModelDescription } from './description.ts'
 import { InlineHost, type ModelHost, type Run } from './host.ts'
-import { openSession } from './session.ts'
+import { madeUp } from './made_up.ts'
+import { lookAt } from './repository.ts'
+import { openSession, type Session } from './session.ts'
 
 /** Loads a model here, or gives the way to where it runs. @throws when it cannot be had */
 export type OpenHost = (model: ModelDescription) => Promise<ModelHost>
@@ -54,11 +56,30 @@ export class Residents {
 
 /** @param client null where nothing runs on inference threads */
 export function residentsOf(client: InferenceClient | null, clock: Clock): Residents {
-  return new Residents(async ({ id, file, placement }) => {
-    if (placement === 'inline') return new InlineHost(await openSession(file, clock))
+  return new Residents(async (model) => {
+    if (model.placement === 'inline') return new InlineHost(await openHere(model, clock), model.measured)
     if (client === null) throw new Error('there is no inference thread')
-    return client.host({ id })
+    return client.host(model)
   })
+}
+
+/** @throws when the file is not what the control thread loaded and described */
+async function openHere({ file, fingerprint }: ModelDescription, clock: Clock): Promise<Session> {
+  const session = await openSession(file, clock)
+  if ((await lookAt(file)).fingerprint !== fingerprint) {
+    await session.close()
+    throw new Error('it changed while it was being loaded')
+  }
+  await warm(session)
+  return session
+}
+
+/** The first run of a session allocates. Whether made-up rows suit the model does not matter here. */
+async function warm(session: Session): Promise<void> {
+  const { inputs, outputs: specs } = session.signature
+  const rows = madeUp(inputs)
+  const outputs = specs.filter(({ dtype }) => dtype !== null).map(({ name }) => name)
+  if (rows !== null) await session.run(rows[0], outputs).catch(() => undefined)
 }
 
 /** Closes after the last run that has begun, wherever it runs. */

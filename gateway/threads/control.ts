@@ -6,12 +6,13 @@ import type { Address, BuildIssue, Config, Issue, ListenConfig } from '../../con
 import type { Clock } from '../clock.ts'
 import type { Registry, RegistryView } from '../metrics.ts'
 import { countsOf } from '../models/counts.ts'
-import { type ModelsDescription, NO_MODELS } from '../models/description.ts'
+import type { Refusal } from '../models/operator.ts'
 import type { Log } from '../plugin.ts'
 import { Drain } from '../server/drain.ts'
 import { controlMetrics } from '../vital.ts'
 import { Crew, type DataThread, type Spawned } from './crew.ts'
 import { type Grant, Grants, modelErrors } from './grants.ts'
+import { LiveModels, type ModelReport } from './live.ts'
 import type { Load, ModelOrders, PluginAnswer, PluginCall } from './messages.ts'
 import { SharedMemory } from './shared.ts'
 import { failed, fixedChanges, located, message, type Outcome, type Reading, threadProblem, warnings } from './reading.ts'
@@ -52,6 +53,7 @@ export class Control {
   #state: Status['state'] = 'starting'
   #config: Config | null = null
   readonly #grants: Grants
+  readonly #live: LiveModels
   /** The models of the running configuration. */
   #grant: Grant | null = null
   /** As opened: port 0 replaced by the port that was given. */
@@ -65,15 +67,18 @@ export class Control {
     this.#options = options
     this.#metrics = registry.handles(controlMetrics)
     this.#grants = new Grants({ clock, log })
-    const models = (thread: number): ModelOrders => ({
-      release: async (grant) => this.#grants.release(thread, grant),
-      settled: async () => undefined,
-      modelIndex: async () => [],
-      repository: async (_action, name) => ({ code: 'MODEL_NOT_FOUND', message: `there is no model "${name}"` }),
-      modelCounts: async () => countsOf(this.views()),
-    })
+    const models = (thread: number): ModelOrders => this.#modelOrders(thread)
     const died = (thread: number): void => this.#grants.died(thread)
     this.#crew = new Crew({ clock, log, spawn: options.spawn, share: (key, bytes) => this.#shared.piece(key, bytes), models, died, raise: (thread) => this.#exclusive(() => this.#raise(thread)) })
+    this.#live = new LiveModels({
+      clock, log,
+      grants: this.#grants,
+      exclusive: (change) => this.#exclusive(change),
+      config: () => this.#config,
+      current: () => this.#grant,
+      threads: () => this.#crew.threads(),
+      giveUp: (thread) => this.#crew.giveUp(thread),
+    })
     this.#drain = new Drain(clock, {
       unready: () => (this.#state = 'draining'),
       announce: () => this.#crew.each('drain', [], QUICK_MS),
@@ -86,9 +91,9 @@ export class Control {
   get config(): Config | null {
     return this.#config
   }
-  /** The models of it. */
-  get models(): ModelsDescription {
-    return this.#grant?.description ?? NO_MODELS
+  /** The models of it, as they are at this moment. */
+  get models(): readonly ModelReport[] {
+    return this.#live.report()
   }
   /** When it was loaded, Unix milliseconds. */
   get loaded(): number {
@@ -131,7 +136,7 @@ export class Control {
       if (config === null) return { ok: false, issues: reading.issues }
       this.#crew.resize(this.#threadsFor(config))
       const threads = this.#crew.threads(false)
-      const grant = await this.#grants.load(config)
+      const grant = await this.#grants.load(config, null)
       const problems = modelErrors(grant)
       if (problems.length === 0) problems.push(...(await Promise.all(threads.map((thread) => this.#prepare(thread, config, grant)))).flat())
       const issues = [...reading.issues, ...warnings(reading, grant), ...located(reading, problems)]
@@ -172,6 +177,7 @@ export class Control {
 
   /** Graceful; a second call cuts what is left. @returns how many exchanges were under way at first, and were cut */
   async stop(): Promise<{ readonly in_flight: number; readonly cut: number }> {
+    this.#live.close()
     if (this.#drain.started) this.#drain.now()
     const config = this.#config?.drain ?? { grace_ms: 0, deadline_ms: 0 }
     const loads = this.load()
@@ -195,6 +201,11 @@ export class Control {
     return results.map((result, i) => ({ thread: threads[i]!.index, ...(result.status === 'fulfilled' ? { value: result.value } : { error: message(result.reason) }) }))
   }
 
+  /** Loads or unloads a model of the repository. @returns null, or why not */
+  repository(action: 'load' | 'unload', name: string): Promise<Refusal | null> {
+    return action === 'load' ? this.#live.load(name) : this.#live.unload(name)
+  }
+
   /** Calls an admin route of a plugin on every thread; their answers are put together by one of them. */
   async plugin(call: PluginCall): Promise<{ readonly answer: PluginAnswer; readonly errors: readonly ThreadError[] }> {
     const threads = this.#crew.threads()
@@ -208,6 +219,16 @@ export class Control {
     return { answer: { kind: 'value', value }, errors }
   }
 
+  #modelOrders(thread: number): ModelOrders {
+    return {
+      release: async (grant) => this.#grants.release(thread, grant),
+      settled: async (grant, revision) => this.#grants.settled(thread, grant, revision),
+      modelIndex: async () => this.#live.index(),
+      repository: (action, name) => this.repository(action, name),
+      modelCounts: async () => countsOf(this.views()),
+    }
+  }
+
   // ---------------------------------------------------------------- how it changes
 
   /** Everything that changes what runs waits its turn here. */
@@ -219,6 +240,7 @@ export class Control {
 
   #runs(config: Config, issues: readonly Issue[]): void {
     this.#config = config
+    void this.#live.watch(config)
     this.#issues = issues
     this.#loaded = this.#options.clock.wall()
     this.#metrics.weir_config_synchronized().set(1)
@@ -229,7 +251,7 @@ export class Control {
   async #apply(reading: Reading, config: Config): Promise<Issue[]> {
     const fixed = located(reading, fixedChanges(this.#config!, config))
     if (fixed.length > 0) return [...reading.issues, ...fixed]
-    const grant = await this.#grants.load(config)
+    const grant = await this.#grants.load(config, this.#grant)
     const problems = modelErrors(grant)
     this.#shared.begin()
     if (problems.length === 0) problems.push(...(await this.#prepareAll(config, grant)))
@@ -247,7 +269,7 @@ export class Control {
   }
 
   #prepare({ index, link }: DataThread, config: Config, grant: Grant): Promise<BuildIssue[]> {
-    const models = grant.for(index)
+    const models = this.#grants.for(index, grant)
     return link.ask('prepare', [config, models], PREPARE_MS, models === null || models.port === null ? [] : [models.port])
   }
 

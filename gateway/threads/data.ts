@@ -114,12 +114,15 @@ const orders: DataOrders = {
 const control = new Link<DataOrders, ControlOrders>(port, clock, orders)
 
 async function build(config: Config, grant: ModelGrant | null): Promise<Generation | BuildIssue[]> {
+  // First, so that whatever the grant holds is given back, whatever else is wrong.
+  const models = grant === null ? null : await openGrant(config, grant)
   try {
     logs.access(config.access_log)
   } catch (error) {
+    await models?.close()
     return [{ at: 'access_log', rule: 'access-log', message: `the file cannot be opened (${(error as NodeJS.ErrnoException).code})`, help: 'Its folder must exist and be writable.' }]
   }
-  return gateway.prepare(config, grant === null ? null : await openGrant(config, grant))
+  return gateway.prepare(config, models)
 }
 
 async function openGrant(config: Config, grant: ModelGrant): Promise<ModelPart> {

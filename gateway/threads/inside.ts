@@ -1,4 +1,5 @@
 /** The models inside as a data thread has them: backends by name, and the built-in endpoints as routes. Loaded only when a config has models. */
+import type { MessagePort } from 'node:worker_threads'
 import type { Config, RouteConfig } from '../../config/config.ts'
 import type { Backend } from '../exchange.ts'
 import type { ModelPart } from '../gateway.ts'
@@ -32,19 +33,19 @@ export class Inside {
   /** Models of the generations that are open, by grant. */
   readonly #open = new Map<number, Models>()
   #client: InferenceClient | null = null
-  #residents: Residents | null = null
+  #residents: Residents
 
   /** @param version of weir */
   constructor(version: string, deps: InsideDeps) {
     this.#version = version
     this.#deps = deps
     this.#operator = operatorOf(deps.control)
+    this.#residents = residentsOf(null, deps.clock)
   }
 
   async open(config: Config, { id, description, port }: ModelGrant): Promise<ModelPart> {
     const { clock, log, registry, gather } = this.#deps
-    if (port !== null) this.#client = new InferenceClient(port, { clock, queue: config.inference.queue })
-    this.#residents ??= residentsOf(this.#client, clock)
+    if (port !== null) this.#connect(port, config)
     const models = await createModels(description, { clock, log, registry, gather, operator: this.#operator, residents: this.#residents })
     if (description.models.some(({ placement }) => placement === 'thread')) await this.#client?.connected()
     this.#open.set(id, models)
@@ -63,6 +64,14 @@ export class Inside {
     const { failures, settled } = await models.update(description)
     void settled.then(() => this.#tell('settled', grant, revision))
     return failures
+  }
+
+  /** The first models, or the first after a time without. */
+  #connect(port: MessagePort, { inference }: Config): void {
+    const { clock } = this.#deps
+    this.#client?.close()
+    this.#client = new InferenceClient(port, { clock, queue: inference.queue })
+    this.#residents = residentsOf(this.#client, clock)
   }
 
   async #close(id: number, models: Models): Promise<void> {

@@ -10,7 +10,7 @@ describe('reading', () => {
     const { json } = await (await start()).get('/')
     const { endpoints } = json as { endpoints: { path: string; methods: string[] }[] }
     expect(endpoints.map(({ path, methods }) => `${methods.join('|')} ${path}`)).toEqual([
-      'GET /metrics', 'GET /ready', 'GET /healthz', 'GET /config', 'GET /routes', 'GET|POST /routes/<…>', 'GET /backends', 'GET /models', 'POST /reload', 'POST /drain',
+      'GET /metrics', 'GET /ready', 'GET /healthz', 'GET /config', 'GET /routes', 'GET|POST /routes/<…>', 'GET /backends', 'GET /models', 'POST /models/<…>', 'POST /reload', 'POST /drain',
     ])
   })
 
@@ -172,6 +172,23 @@ describe('changing', () => {
     expect(await bad.post('/reload')).toMatchObject({ status: 422, json: { ok: false, hash: 'abc123', issues: [issue] } })
   })
 
+  it('POST /models/<name>/load and /unload say what came of it', async () => {
+    const asked: string[][] = []
+    const repository = async (action: string, name: string) => (asked.push([action, name]), null)
+    const admin = await start({ repository })
+    expect(await admin.post('/models/my%20model/load')).toMatchObject({ status: 200, json: { model: 'my model', state: 'ready' } })
+    expect(await admin.post('/models/..%2Fetc/unload')).toMatchObject({ status: 200, json: { model: '../etc', state: 'unloaded' } })
+    expect(asked).toEqual([['load', 'my model'], ['unload', '../etc']])
+    const unknown = await start({ repository: async () => ({ code: 'MODEL_NOT_FOUND', message: 'there is no model "x"' }) })
+    expect(await unknown.post('/models/x/load')).toMatchObject({ status: 404, json: { error: 'there is no model "x"' } })
+    const bad = await start({ repository: async () => ({ code: 'MODEL_NOT_READY', message: 'x/1/model.onnx: Protobuf parsing failed.' }) })
+    expect(await bad.post('/models/x/load')).toMatchObject({ status: 422, json: { error: 'x/1/model.onnx: Protobuf parsing failed.' } })
+  })
+
+  it.each(['/models/', '/models/x', '/models/x/reload', '/models/x/load/1'])('POST %s is 404 and says what to say', async (path) => {
+    expect(await (await start()).post(path)).toMatchObject({ status: 404, json: { error: 'say /models/<name>/load or /models/<name>/unload' } })
+  })
+
   it('POST /drain begins to stop', async () => {
     let drains = 0
     const admin = await start({ drain: () => void drains++ })
@@ -180,7 +197,7 @@ describe('changing', () => {
   })
 
   it.each([
-    ['GET', '/reload', 'POST'], ['GET', '/drain', 'POST'], ['HEAD', '/drain', 'POST'], ['PUT', '/drain', 'POST'],
+    ['GET', '/reload', 'POST'], ['GET', '/models/x/unload', 'POST'], ['GET', '/drain', 'POST'], ['HEAD', '/drain', 'POST'], ['PUT', '/drain', 'POST'],
     ['POST', '/metrics', 'GET'], ['POST', '/', 'GET'], ['DELETE', '/config', 'GET'], ['OPTIONS', '/ready', 'GET'],
   ])('%s %s is 405 with allow: %s and changes nothing', async (method, path, allow) => {
     let changed = false

@@ -20,6 +20,7 @@ export function fakeControl(changes: Partial<AdminControl> = {}): AdminControl {
     routes: () => [{ name: 'fraud' }],
     backends: async () => [{ thread: 0, value: { fraud_v1: [{ address: '10.0.0.5:8501', in_flight: 1 }] } }],
     models: () => [{ name: 'cancer', versions: ['1'] }],
+    repository: async () => null,
     plugin: async (): Promise<PluginReport> => ({ kind: 'unknown' }),
     reload: async () => ({ ok: true, hash: 'def456', issues: [] }),
     drain: () => undefined,

@@ -7,10 +7,9 @@ import { systemClock } from '../../gateway/clock.ts'
 import { WeirError } from '../../gateway/errors.ts'
 import type { Backend } from '../../gateway/exchange.ts'
 import { Leg } from '../../gateway/exchange.ts'
-import { createModelControl } from '../../gateway/models/control.ts'
 import { measure, place } from '../../gateway/models/placement.ts'
 import type { Columns } from '../../gateway/payload/columns.ts'
-import { ask, builtins, configOf, exchange, fixtures, golden, json, largeModels, memoryLog, onnx, QUEUE, repositoryConfig, type Stage, stage } from './setup.ts'
+import { ask, builtins, configOf, createModelControl, exchange, fixtures, golden, json, largeModels, memoryLog, onnx, QUEUE, repositoryConfig, type Stage, stage } from './setup.ts'
 
 const FRAGILE = new URL('./fragile_inference.ts', import.meta.url)
 const cancer = golden(join(fixtures, 'cancer/1'))[0]!
@@ -117,7 +116,6 @@ describe('an inference thread that dies', () => {
     const entry = new URL('./dying_inference.ts', import.meta.url)
     const control = await createModelControl(configOf(null, { a: onThread('cancer'), b: onThread('iris') }), { log, clock: systemClock, entry })
     expect(control.description.models.map(({ state, reason }) => `${state} ${reason}`)).toEqual(Array(2).fill('failed model.onnx: loading it ended the inference thread'))
-    expect(control.connect()).toBeNull()
     await control.close()
   })
 })
@@ -166,13 +164,10 @@ describe('placement', () => {
 test('without models no thread is started and ONNX Runtime is not loaded', async () => {
   const code = `
     import { createRequire } from 'node:module'
-    import { createModelControl } from './gateway/models/control.ts'
-    import { createModels } from './gateway/models/models.ts'
+    import { loadForCheck } from './gateway/models/control.ts'
     import { systemClock as clock } from './gateway/clock.ts'
-    import { Registry } from './gateway/metrics.ts'
     const log = console
-    const control = await createModelControl({ models: null, backends: {}, inference: { threads: 1 } }, { log, clock, entry: new URL('file:///nowhere.ts') })
-    await createModels(control.description, { registry: new Registry(), log, clock, gather: null })
+    await loadForCheck({ models: null, backends: {}, inference: { threads: 1 } }, { log, clock, entry: new URL('file:///nowhere.ts') })
     console.log(JSON.stringify(Object.keys(createRequire(import.meta.url).cache).filter((file) => file.includes('onnxruntime'))))
   `
   const out = execFileSync(process.execPath, ['--input-type=module', '-e', code], { cwd: join(import.meta.dirname, '../..'), encoding: 'utf8' })

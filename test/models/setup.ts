@@ -2,12 +2,15 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { MessagePort } from 'node:worker_threads'
 import type { BackendConfig, Config, ModelsConfig } from '../../config/config.ts'
 import { systemClock } from '../../gateway/clock.ts'
 import { Answer, type Backend, Exchange, type Format, Leg, type Send } from '../../gateway/exchange.ts'
 import { Registry } from '../../gateway/metrics.ts'
 import { InferenceClient } from '../../gateway/models/client.ts'
-import { createModelControl, type ModelControl } from '../../gateway/models/control.ts'
+import type { ModelIssue } from '../../gateway/models/complaints.ts'
+import { createLibrary, type LibraryDeps, ModelSet } from '../../gateway/models/control.ts'
+import type { ModelsDescription } from '../../gateway/models/description.ts'
 import { createModels, type Models } from '../../gateway/models/models.ts'
 import { builtinRoutes } from '../../gateway/models/endpoints.ts'
 import type { Operator } from '../../gateway/models/operator.ts'
@@ -64,19 +67,46 @@ export interface Stage {
   close(): Promise<void>
 }
 
+/** What the control thread does with the models of one configuration, without data threads. */
+export interface ModelControl {
+  readonly description: ModelsDescription
+  readonly issues: readonly ModelIssue[]
+  readonly restarts: number
+  connect(): MessagePort
+  close(): Promise<void>
+}
+
+export async function createModelControl(config: Config, deps: LibraryDeps): Promise<ModelControl> {
+  const library = createLibrary(config, deps)
+  const set = new ModelSet(config, library, deps.log)
+  await set.load(null)
+  return {
+    description: set.description,
+    issues: set.issues,
+    get restarts() {
+      return library.restarts
+    },
+    connect: () => library.connect(),
+    async close() {
+      await set.close()
+      await library.close()
+    },
+  }
+}
+
 export async function stage(config: Config, entry?: URL): Promise<Stage> {
   const log = memoryLog()
   const registry = new Registry()
   const control = await createModelControl(config, { log, clock: systemClock, ...(entry !== undefined && { entry }) })
   const port = control.connect()
-  const client = port === null ? null : new InferenceClient(port, { clock: systemClock, queue: QUEUE })
+  const client = new InferenceClient(port, { clock: systemClock, queue: QUEUE })
   const models = await createModels(control.description, { registry, log, clock: systemClock, gather, operator: fakeOperator(), residents: residentsOf(client, systemClock) })
-  await client?.connected()
+  if (control.description.models.some(({ placement }) => placement === 'thread')) await client.connected()
   return {
     control, models, registry, log,
     async close() {
       await models.close()
-      client?.close()
+      client.close()
       await control.close()
     },
   }
