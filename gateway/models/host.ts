@@ -2,7 +2,10 @@
 import type { Leg, LegWatcher } from '../exchange.ts'
 import type { WeirError } from '../errors.ts'
 import type { Column } from '../payload/columns.ts'
+import { Pace } from './pace.ts'
+import { type Measured, UNMEASURED } from './placement.ts'
 import type { Session, SessionRun } from './session.ts'
+import { cut, join, rowsOf } from './slices.ts'
 
 /** What one request got, and what it cost. */
 export interface Run extends SessionRun {
@@ -24,23 +27,61 @@ export interface ModelHost {
   close(): Promise<void>
 }
 
-/** Runs in this thread. What has begun cannot be stopped; a caller who left does not wait for it. */
+/** A slice of a large request may hold the event loop about this long, milliseconds. */
+const SLICE_MS = 1
+
+/**
+ * Runs in this thread. What has begun cannot be stopped; a caller who left does not wait for it. A request of many rows is cut
+ * where the rows are independent: each slice has a turn of the event loop of its own, and other work goes on between them.
+ */
 export class InlineHost implements ModelHost {
   readonly ready = true
   readonly #session: Session
+  readonly #pace: Pace
 
-  constructor(session: Session) {
+  constructor(session: Session, measured: Measured = UNMEASURED) {
     this.#session = session
+    this.#pace = new Pace(SLICE_MS, measured)
   }
 
   run(inputs: readonly Column[], outputs: readonly string[], leg: Leg): Promise<Run> {
     const waiting = new Waiting<Run>(leg)
-    if (!waiting.over) this.#session.run(inputs, outputs).then((run) => waiting.resolve({ ...run, queued_ms: 0, runs: 1, batch_rows: inputs[0]?.shape[0] ?? 0 }), waiting.reject)
+    if (!waiting.over) {
+      const rows = rowsOf(inputs)
+      const run = rows !== null && rows > this.#pace.rows ? this.#slices(inputs, outputs, rows, waiting) : this.#whole(inputs, outputs)
+      run.then(waiting.resolve, waiting.reject)
+    }
     return waiting.promise
   }
 
   close(): Promise<void> {
     return this.#session.close()
+  }
+
+  async #whole(inputs: readonly Column[], outputs: readonly string[]): Promise<Run> {
+    const run = await this.#session.run(inputs, outputs)
+    return { ...run, queued_ms: 0, runs: 1, batch_rows: inputs[0]?.shape[0] ?? 0 }
+  }
+
+  async #slices(inputs: readonly Column[], outputs: readonly string[], rows: number, waiting: Waiting<Run>): Promise<Run> {
+    const parts: (readonly Column[])[] = []
+    let took_ms = 0
+    let batch_rows = 0
+    for (let from = 0; from < rows && !waiting.over; ) {
+      const to = Math.min(rows, from + this.#pace.rows)
+      const run = await this.#session.run(cut(inputs, from, to), outputs)
+      if (rowsOf(run.columns) !== to - from) {
+        // The made-up rows at load were taken in, these are not.
+        this.#pace.stop()
+        return this.#whole(inputs, outputs)
+      }
+      this.#pace.ran(to - from, run.took_ms)
+      parts.push(run.columns)
+      took_ms += run.took_ms
+      batch_rows = Math.max(batch_rows, to - from)
+      from = to
+    }
+    return { columns: join(parts), took_ms, queued_ms: 0, runs: parts.length, batch_rows }
   }
 }
 

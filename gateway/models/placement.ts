@@ -1,15 +1,16 @@
-/** Where a model runs: in the data thread that has the request, or on the inference thread because it would hold up everybody else there. */
+/** Where a model runs: in the data thread that has the request, or on an inference thread because it would hold up everybody else there. */
 import type { Clock } from '../clock.ts'
-import type { Column, Data } from '../payload/columns.ts'
-import { elements, integers } from '../payload/tensor.ts'
+import type { Column } from '../payload/columns.ts'
+import { madeUp, zeros } from './made_up.ts'
 import type { Session } from './session.ts'
-import type { TensorSpec } from './signature.ts'
+import { join, rowsOf } from './slices.ts'
+import type { Signature } from './signature.ts'
 
 export type Placement = 'inline' | 'thread'
 
 /** What the runs at load told of a model. */
 export interface Measured {
-  /** A run of one row, microseconds; null: it does not run on made-up rows, or was not asked. */
+  /** A run of one row, microseconds; null: it does not run on made-up rows. */
   readonly run_us: number | null
   /**
    * A run of two rows gave what two runs of one row gave: requests may be joined to one run, and large ones cut. Outputs
@@ -26,8 +27,9 @@ const SLOW_US = 200
 const RUNS = 7
 /** A model that has shown itself slow is not measured on and on, milliseconds. */
 const ENOUGH_MS = 50
-/** Free dimensions beyond the batch are 1, so this only stops fixed shapes that no request will ever fill. */
-const MAX_ELEMENTS = 1 << 26
+/** Outputs of the same row may differ in rounding: a run of two rows may use another kernel than a run of one. */
+const RELATIVE = 1e-4
+const ABSOLUTE = 1e-5
 
 /** @param run_us null: could not be measured, and what is unknown stays away from the event loop */
 export function place(wanted: 'auto' | Placement, run_us: number | null): Placement {
@@ -35,49 +37,82 @@ export function place(wanted: 'auto' | Placement, run_us: number | null): Placem
   return run_us !== null && run_us <= SLOW_US ? 'inline' : 'thread'
 }
 
-/** Time of a run of one row of zeros (texts are "0"), microseconds; null when the model does not run on that. */
-export async function measure(session: Session, clock: Clock): Promise<number | null> {
-  const outputs = session.signature.outputs.filter((output) => output.dtype !== null).map((output) => output.name)
-  const inputs = session.signature.inputs.map(blank)
-  if (outputs.length === 0 || !inputs.every((column) => column !== null)) return null
+/** For people: `a run of one row takes 14 µs (up to 200 µs is inline)`. */
+export function whyThere(wanted: 'auto' | Placement, run_us: number | null): string {
+  if (wanted !== 'auto') return `placement: ${wanted} in the config`
+  if (run_us === null) return 'does not run on made-up rows'
+  return `a run of one row takes ${run_us < 10 ? run_us.toFixed(1) : Math.round(run_us)} µs (up to ${SLOW_US} µs is inline)`
+}
+
+/** Runs made-up rows; a model that does not like them is tried with zeros (texts are "0"). Never rejects. */
+export async function measure(session: Session, clock: Clock): Promise<Measured> {
+  const { inputs, outputs } = tensors(session.signature)
+  const rows = outputs.length === 0 ? null : madeUp(inputs)
+  if (rows === null) return UNMEASURED
+  const [a, b] = rows
+  try {
+    const run_us = await timed(session, a, outputs, clock)
+    const independent_rows = hasRows(session.signature) && (await independent(session, a, b, outputs).catch(() => false))
+    return { run_us, independent_rows }
+  } catch {
+    const run_us = await timed(session, zeros(inputs), outputs, clock).catch(() => null)
+    return { run_us, independent_rows: false }
+  }
+}
+
+function tensors({ inputs, outputs }: Signature): { inputs: Signature['inputs']; outputs: string[] } {
+  return { inputs, outputs: outputs.filter(({ dtype }) => dtype !== null).map(({ name }) => name) }
+}
+
+/** Microseconds, the median. */
+async function timed(session: Session, row: readonly Column[], outputs: readonly string[], clock: Clock): Promise<number> {
   const began = clock.now()
   const times: number[] = []
-  try {
-    await session.run(inputs, outputs)
-    do times.push((await session.run(inputs, outputs)).took_ms * 1000)
-    while (times.length < RUNS && clock.now() - began < ENOUGH_MS)
-  } catch {
-    return null
-  }
-  times.sort((a, b) => a - b)
+  await session.run(row, outputs)
+  do times.push((await session.run(row, outputs)).took_ms * 1000)
+  while (times.length < RUNS && clock.now() - began < ENOUGH_MS)
+  times.sort((x, y) => x - y)
   return times[times.length >> 1]!
 }
 
-function blank({ name, dtype, shape: declared }: TensorSpec): Column | null {
-  const shape = declared.map((size) => (size === -1 ? 1 : size))
-  const length = elements(shape)
-  if (dtype === null || length > MAX_ELEMENTS) return null
-  return { name, dtype, shape, data: zeros(dtype, length) }
+/** Whether all inputs have the same variable first dimension. */
+function hasRows({ inputs }: Signature): boolean {
+  const rows = inputs[0]?.rows
+  return typeof rows === 'string' && inputs.every((input) => input.rows === rows)
 }
 
-function zeros(dtype: Column['dtype'], length: number): Data {
-  switch (dtype) {
-    case 'BYTES':
-      return new Array<string>(length).fill('0')
-    case 'INT64':
-      return new BigInt64Array(length)
-    case 'UINT64':
-      return new BigUint64Array(length)
-    case 'FP32':
-      return new Float32Array(length)
-    case 'FP64':
-      return new Float64Array(length)
-    case 'FP16':
-    case 'BF16':
-      return new Uint16Array(length)
-    case 'BOOL':
-      return new Uint8Array(length)
-    default:
-      return integers[dtype]!.make(length)
+/** Both orders, so that a model that sorts its rows, say, is found out. */
+async function independent(session: Session, a: readonly Column[], b: readonly Column[], outputs: readonly string[]): Promise<boolean> {
+  const run = async (...rows: (readonly Column[])[]): Promise<readonly Column[]> => (await session.run(join(rows), outputs)).columns
+  const alone = [await run(a), await run(b)] as const
+  if (alone.some((columns) => rowsOf(columns) !== 1)) return false
+  return same(await run(a, b), join(alone)) && same(await run(b, a), join(alone.toReversed()))
+}
+
+function same(found: readonly Column[], expected: readonly Column[]): boolean {
+  return found.every((column, i) => sameShape(column, expected[i]!) && sameData(column, expected[i]!))
+}
+
+function sameShape({ shape }: Column, other: Column): boolean {
+  return shape.length === other.shape.length && shape.every((size, i) => size === other.shape[i])
+}
+
+function sameData({ dtype, data }: Column, { data: other }: Column): boolean {
+  if (dtype === 'FP16' || dtype === 'BF16') return close(wide(data as Uint16Array, dtype), wide(other as Uint16Array, dtype), dtype === 'FP16' ? 2e-3 : 2e-2)
+  if (dtype === 'FP32' || dtype === 'FP64') return close(data as Float32Array, other as Float32Array, RELATIVE)
+  return data.every((value: unknown, i: number) => value === other[i])
+}
+
+function close(data: ArrayLike<number>, other: ArrayLike<number>, relative: number): boolean {
+  for (let i = 0; i < data.length; i++) {
+    const [x, y] = [data[i]!, other[i]!]
+    if (!Object.is(x, y) && !(Math.abs(x - y) <= ABSOLUTE + relative * Math.abs(y)) && x !== y) return false
   }
+  return true
+}
+
+/** Half-precision bits as numbers. */
+function wide(bits: Uint16Array, dtype: 'FP16' | 'BF16'): ArrayLike<number> {
+  if (dtype === 'FP16') return new Float16Array(bits.buffer, bits.byteOffset, bits.length)
+  return new Float32Array(Uint32Array.from(bits, (half) => half * 0x1_0000).buffer)
 }

@@ -180,12 +180,9 @@ export class InferencePool {
     return [...this.#residents.keys()].find((id) => !loaded.has(id))
   }
 
-  async #loadResident(worker: InferenceWorker, id: number): Promise<FromInference | null> {
+  #loadResident(worker: InferenceWorker, id: number): Promise<FromInference | null> {
     const { load, measured } = this.#residents.get(id)!
-    const outcome = await worker.load({ ...load, measured })
-    // Unloaded meanwhile: that order may have come before the load was done.
-    if (!this.#residents.has(id)) await worker.unload(id)
-    return outcome
+    return worker.load({ ...load, measured })
   }
 
   #died(slot: Slot, worker: InferenceWorker, blamed: number | null): void {

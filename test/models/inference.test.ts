@@ -7,9 +7,8 @@ import { systemClock } from '../../gateway/clock.ts'
 import { WeirError } from '../../gateway/errors.ts'
 import type { Backend } from '../../gateway/exchange.ts'
 import { Leg } from '../../gateway/exchange.ts'
-import { measure, place } from '../../gateway/models/placement.ts'
 import type { Columns } from '../../gateway/payload/columns.ts'
-import { ask, builtins, configOf, createModelControl, exchange, fixtures, golden, json, largeModels, memoryLog, onnx, QUEUE, repositoryConfig, type Stage, stage } from './setup.ts'
+import { ask, builtins, configOf, createModelControl, exchange, fixtures, golden, json, memoryLog, onnx, QUEUE, repositoryConfig, type Stage, stage } from './setup.ts'
 
 const FRAGILE = new URL('./fragile_inference.ts', import.meta.url)
 const cancer = golden(join(fixtures, 'cancer/1'))[0]!
@@ -121,42 +120,19 @@ describe('an inference thread that dies', () => {
 })
 
 describe('placement', () => {
-  test('small models are measured and stay inline; a wish is obeyed without measuring', async () => {
+  test('small models are measured and stay inline; a wish is obeyed, and why is said', async () => {
     const control = await createModelControl(
       configOf(null, { auto: onnx('auto', join(fixtures, 'cancer/1/model.onnx')), text: onnx('text', join(fixtures, 'simple_string/1/model.onnx')), inline: onnx('inline', join(fixtures, 'cancer/1/model.onnx'), { placement: 'inline' }), thread: onThread('cancer') }),
       { log: memoryLog(), clock: systemClock },
     )
     const [auto, text, inline, thread] = control.description.models
     expect(auto!.measured.run_us).toBeGreaterThan(0)
+    expect(auto!.why).toMatch(/^a run of one row takes [0-9.]+ µs \(up to 200 µs is inline\)$/)
     expect(auto!.load_ms).toBeGreaterThan(0)
     // Its texts must be numbers, so it only runs because the blanks are "0".
     expect(text!.measured.run_us).toBeGreaterThan(0)
-    expect([inline!.placement, inline!.measured.run_us]).toEqual(['inline', null])
-    expect([thread!.placement, thread!.measured.run_us]).toEqual(['thread', null])
-    await control.close()
-  })
-
-  test('slow or unknown goes to the thread', () => {
-    expect(place('auto', 20)).toBe('inline')
-    expect(place('auto', 201)).toBe('thread')
-    expect(place('auto', null)).toBe('thread')
-    expect(place('inline', 9000)).toBe('inline')
-    expect(place('thread', 1)).toBe('thread')
-  })
-
-  test('the median counts: one run that was interrupted does not make a model slow', async () => {
-    const times = [5, 0.05, 0.05, 30, 0.06, 0.05, 0.04, 0.05]
-    const signature = { inputs: [{ name: 'x', dtype: 'FP32' as const, shape: [-1, 3], rows: '' }], outputs: [{ name: 'y', dtype: 'FP32' as const, shape: [-1], rows: '' }] }
-    const shapes: unknown[] = []
-    const session = { signature, close: async () => undefined, run: async (inputs: Columns['columns']) => (shapes.push(inputs[0]!.shape), { columns: [], took_ms: times.shift()! }) }
-    expect(await measure(session, systemClock)).toBeCloseTo(50)
-    expect(shapes[0]).toEqual([1, 3])
-    expect(times).toEqual([])
-  })
-
-  test.runIf(largeModels !== null)('slow and heavy go to the thread by themselves', async () => {
-    const control = await createModelControl(configOf(null, { slow: onnx('slow', join(largeModels!, 'slow/1/model.onnx')), heavy: onnx('heavy', join(largeModels!, 'heavy/1/model.onnx')) }), { log: memoryLog(), clock: systemClock })
-    expect(control.description.models.map(({ placement }) => placement)).toEqual(['thread', 'thread'])
+    expect([inline!.placement, inline!.why, inline!.measured.independent_rows]).toEqual(['inline', 'placement: inline in the config', true])
+    expect([thread!.placement, thread!.why, thread!.measured.independent_rows]).toEqual(['thread', 'placement: thread in the config', true])
     await control.close()
   })
 })
