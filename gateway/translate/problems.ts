@@ -25,13 +25,18 @@ export async function understood(answer: Answer, leg: Leg): Promise<Answer> {
 
 /** null: nothing to translate. */
 function sentenceOf(type: string, body: Buffer): string | null {
-  if (/^text\/plain\b/i.test(type)) return body.toString().trim() || null
+  if (/^text\/plain\b/i.test(type)) return asSentence(body.toString().trim())
   if (!JSON_TYPE.test(type)) return null
   try {
     return fromJson(JSON.parse(body.toString()))
   } catch {
     return null
   }
+}
+
+/** Several lines are no sentence (Python servers answer with tracebacks): they tell nothing to callers. */
+function asSentence(text: string): string | null {
+  return text === '' || text.includes('\n') ? null : text
 }
 
 /** `message` is MLflow's word, `detail` FastAPI's (MLServer, BentoML); OpenAI and Google nest a `message` in `error`. */

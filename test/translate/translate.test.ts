@@ -242,6 +242,7 @@ describe('answers', () => {
     ['FastAPI’s list', json({ detail: [{ loc: ['body'], msg: 'required' }] }, 422), 'answered 422 {"error":"[{\\"loc\\":[\\"body\\"],\\"msg\\":\\"required\\"}]"}'],
     ['nested', json({ error: { code: 429, message: 'slow down' } }, 429), 'answered 429 {"error":"slow down"}'],
     ['plain text', answer(415, ['content-type: text/plain'], 'not this type\n'), 'answered 415 {"error":"not this type"}'],
+    ['a traceback', answer(500, ['content-type: text/plain; charset=utf-8'], 'Traceback\n  File'), 'answered 500 Traceback\n  File'],
     ['a page', answer(502, ['content-type: text/html'], '<html>'), 'answered 502 <html>'],
     ['nothing', answer(500), 'answered 500 null'],
     ['broken JSON', answer(500, ['content-type: application/json'], '{'), 'answered 500 {'],
