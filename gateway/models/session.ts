@@ -1,7 +1,12 @@
 /** A loaded graph. The only module that knows onnxruntime-node, which is imported when the first model is opened and not before. */
+import { readFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import type { InferenceSession, OnnxValue, Tensor } from 'onnxruntime-node'
 import type { Clock } from '../clock.ts'
 import type { Column, Data, Dtype } from '../payload/columns.ts'
+import { clip } from '../payload/json.ts'
+import { externalFiles, outline } from './onnx/outline.ts'
+import { type Prepared, prepareGraph } from './onnx/rewrite.ts'
 import type { Signature, TensorSpec } from './signature.ts'
 
 /** What one run of the graph gave. */
@@ -29,14 +34,40 @@ const dtypes: Readonly<Record<string, Dtype>> = {
 }
 const types = Object.fromEntries(Object.entries(dtypes).map(([type, dtype]) => [dtype, type])) as Record<Dtype, Tensor.Type>
 
-/** @throws the library's error; see `repository.ts` for a reason without paths */
-export async function openSession(file: string, clock: Clock): Promise<Session> {
+export interface SessionOptions {
+  /** Threads that one run may use. */
+  readonly intraOpThreads: number
+}
+
+/** weir spreads requests over threads of its own, and a pool per session would fight with them. */
+const ONE_THREAD: SessionOptions = { intraOpThreads: 1 }
+
+/** @throws the library's error, or one of ours that says what the file has and weir cannot take; see `reasonOf` for a reason without paths */
+export async function openSession(file: string, clock: Clock, options: SessionOptions = ONE_THREAD): Promise<Session> {
+  const prepared = prepare(file)
   const ort = await import('onnxruntime-node')
   // ONNX Runtime writes to stderr by itself; what it complains of comes as an error too.
   ort.env.logLevel = 'fatal'
-  // One thread a run: weir spreads requests over threads of its own, and a pool per session would fight with them.
-  const session = await ort.InferenceSession.create(file, { intraOpNumThreads: 1, interOpNumThreads: 1, logSeverityLevel: 4 })
-  return new OrtSession(session, ort.Tensor, clock)
+  const settings = {
+    intraOpNumThreads: options.intraOpThreads, interOpNumThreads: 1, logSeverityLevel: 4,
+    // A graph from memory has no folder of its own to find its weights in.
+    ...(prepared !== null && { extra: { session: { model_external_initializers_file_folder_path: dirname(file) } } }),
+  } as const
+  const session = await (prepared === null ? ort.InferenceSession.create(file, settings) : ort.InferenceSession.create(prepared.bytes, settings))
+  try {
+    return new OrtSession(session, ort.Tensor, clock, prepared)
+  } catch (error) {
+    await session.release()
+    throw error
+  }
+}
+
+/** The graph as this binding can run it; null when it can as it stands. Only a graph that needs it is read into memory. */
+function prepare(file: string): Prepared | null {
+  const model = outline(file)
+  if (model === null) return null
+  externalFiles(model, file)
+  return prepareGraph(model) === null ? null : prepareGraph(readFileSync(file))
 }
 
 class OrtSession implements Session {
@@ -45,43 +76,78 @@ class OrtSession implements Session {
   readonly #Tensor: typeof Tensor
   readonly #clock: Clock
   readonly #running = new Set<Promise<unknown>>()
+  /** Names in the graph of the BF16 tensors of the signature. */
+  readonly #inputs: ReadonlyMap<string, string>
+  readonly #outputs: ReadonlyMap<string, string>
+  #closing: Promise<void> | null = null
 
-  constructor(session: InferenceSession, tensor: typeof Tensor, clock: Clock) {
+  constructor(session: InferenceSession, tensor: typeof Tensor, clock: Clock, prepared: Prepared | null) {
     this.#session = session
     this.#Tensor = tensor
     this.#clock = clock
-    this.signature = { inputs: session.inputMetadata.map(spec), outputs: session.outputMetadata.map(spec) }
+    this.#inputs = prepared?.inputs ?? new Map()
+    this.#outputs = prepared?.outputs ?? new Map()
+    this.signature = {
+      inputs: session.inputMetadata.map((one) => bf16(spec(one), this.#inputs)),
+      outputs: session.outputMetadata.map((one) => labelled(bf16(spec(one), this.#outputs), prepared)),
+    }
+    for (const { name, dtype } of this.signature.inputs) if (dtype === null) throw new Error(`input "${clip(name)}" is not a tensor of a type the Open Inference Protocol knows`)
   }
 
   async run(inputs: readonly Column[], outputs: readonly string[]): Promise<SessionRun> {
-    const feeds: Record<string, Tensor> = Object.fromEntries(inputs.map((column) => [column.name, this.#tensor(column)]))
+    if (this.#closing !== null) throw new Error('the session is closed')
+    const feeds: Record<string, Tensor> = {}
+    for (const column of inputs) feeds[this.#inputs.get(column.name) ?? column.name] = this.#tensor(column)
+    const fetches = this.#outputs.size === 0 ? outputs : outputs.map((name) => this.#outputs.get(name) ?? name)
     // The library runs in a `setImmediate` of its own, perhaps behind other runs: this one comes right before it.
     let started = 0
     setImmediate(() => {
       started = this.#clock.now()
     })
-    const running = this.#session.run(feeds, outputs)
+    const running = this.#session.run(feeds, fetches)
     this.#running.add(running)
     try {
       const results = await running
       const took_ms = this.#clock.now() - started
-      return { columns: outputs.map((name) => column(name, results[name]!)), took_ms }
+      return { columns: outputs.map((name, i) => this.#column(name, results[fetches[i]!]!)), took_ms }
     } finally {
       this.#running.delete(running)
     }
   }
 
-  async close(): Promise<void> {
-    await Promise.allSettled([...this.#running])
-    await this.#session.release()
+  /** No run begins after this. */
+  close(): Promise<void> {
+    this.#closing ??= Promise.allSettled([...this.#running]).then(() => this.#session.release())
+    return this.#closing
   }
 
   #tensor({ dtype, data, shape }: Column): Tensor {
+    if (dtype === 'BF16') return new this.#Tensor('float32', widened(data as Uint16Array), shape)
     const tensor = new this.#Tensor(types[dtype], data as never, shape)
     // onnxruntime-node 1.30 cannot read the Float16Array it makes of these bits ("not enough space: expected 4, got 0").
     if (dtype === 'FP16') Object.assign(tensor, { cpuData: data })
     return tensor
   }
+
+  #column(name: string, value: OnnxValue): Column {
+    const read = column(name, value)
+    return this.#outputs.has(name) ? { ...read, dtype: 'BF16', data: narrowed(read.data as Float32Array) } : read
+  }
+}
+
+/** A bfloat16 is the upper half of a float32. */
+function widened(data: Uint16Array): Float32Array {
+  const bits = new Uint32Array(data.length)
+  for (let i = 0; i < data.length; i++) bits[i] = data[i]! << 16
+  return new Float32Array(bits.buffer)
+}
+
+/** Exact for what was a bfloat16. */
+function narrowed(data: Float32Array): Uint16Array {
+  const bits = new Uint32Array(data.buffer, data.byteOffset, data.length)
+  const halves = new Uint16Array(data.length)
+  for (let i = 0; i < data.length; i++) halves[i] = bits[i]! >>> 16
+  return halves
 }
 
 function column(name: string, value: OnnxValue): Column {
@@ -103,4 +169,15 @@ function spec(metadata: InferenceSession.ValueMetadata): TensorSpec {
     shape: metadata.shape.map((size) => (typeof size === 'number' ? size : -1)),
     rows: typeof first === 'string' ? first : null,
   }
+}
+
+/** A tensor that stands in for a BF16 one goes by the name of that. */
+function bf16(one: TensorSpec, standIns: ReadonlyMap<string, string>): TensorSpec {
+  for (const [name, standIn] of standIns) if (standIn === one.name) return { ...one, name, dtype: 'BF16' }
+  return one
+}
+
+function labelled(one: TensorSpec, prepared: Prepared | null): TensorSpec {
+  const classes = prepared?.classes.get(one.name)
+  return classes === undefined || classes.length === 0 ? one : { ...one, classes }
 }

@@ -24,7 +24,6 @@ function suite(root: string, names: readonly string[], placement: 'auto' | 'thre
   for (const name of names) {
     for (const version of readdirSync(join(root, name))) {
       for (const one of golden(join(root, name, version))) {
-        if (name === 'cancer_zipmap' && one.request.outputs?.some((output) => output.name === 'output_probability') !== false) continue
         test(`${name}/${version} ${one.name}`, async () => {
           const answer = await infer(name, version, one.text)
           expect(answer.status, textOf(answer)).toBe(200)

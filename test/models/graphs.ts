@@ -13,8 +13,8 @@ export interface Value {
   readonly shape: readonly Dim[] | null
 }
 
-/** In the types of the attribute: bigint and bigint[] are INT and INTS, number and number[] FLOAT and FLOATS. */
-export type Attribute = bigint | number | string | readonly bigint[] | readonly number[] | readonly string[] | Initializer
+/** In the types of the attribute: bigint and bigint[] are INT and INTS, number and number[] FLOAT and FLOATS, a Buffer is a graph. */
+export type Attribute = Buffer | bigint | number | string | readonly bigint[] | readonly number[] | readonly string[] | Initializer
 
 export interface Node {
   readonly op: string
@@ -34,28 +34,35 @@ export interface Initializer {
 }
 
 export interface Graph {
-  readonly inputs: readonly Value[]
-  /** A `Buffer` is a ValueInfoProto as it stands (a sequence of maps). */
+  /** A `Buffer` is a ValueInfoProto as it stands (`maps`, `sequence`). */
+  readonly inputs: readonly (Value | Buffer)[]
   readonly outputs: readonly (Value | Buffer)[]
   readonly nodes: readonly Node[]
+  /** Types of what lies between, as ValueInfoProto. */
+  readonly between?: readonly Buffer[]
   readonly initializers?: readonly Initializer[]
   /** Domain and version, in order; the default is `['', 17]` alone. */
   readonly opsets?: readonly (readonly [domain: string, version: number])[]
 }
 
 /** A model file. */
-export function graph({ inputs, outputs, nodes, initializers = [], opsets = [['', 17]] }: Graph): Buffer {
-  const body = [
+export function graph({ opsets = [['', 17]], ...body }: Graph): Buffer {
+  return Buffer.concat([
+    integer(MODEL.irVersion, 8),
+    field(MODEL.graph, graphBody(body)),
+    ...opsets.map(([domain, version]) => field(MODEL.opset, [field(OPSET.domain, domain), integer(OPSET.version, version)])),
+  ])
+}
+
+/** A GraphProto: an attribute of If, Loop and Scan. */
+export function graphBody({ inputs, outputs, nodes, between = [], initializers = [] }: Omit<Graph, 'opsets'>): Buffer {
+  return Buffer.concat([
     ...nodes.map((one) => field(GRAPH.node, node(one))),
     field(GRAPH.name, 'test'),
     ...initializers.map((one) => field(GRAPH.initializer, tensor(one))),
-    ...inputs.map((one) => field(GRAPH.input, value(one))),
+    ...inputs.map((one) => field(GRAPH.input, Buffer.isBuffer(one) ? one : value(one))),
+    ...between.map((one) => field(GRAPH.valueInfo, one)),
     ...outputs.map((one) => field(GRAPH.output, Buffer.isBuffer(one) ? one : value(one))),
-  ]
-  return Buffer.concat([
-    integer(MODEL.irVersion, 8),
-    field(MODEL.graph, body),
-    ...opsets.map(([domain, version]) => field(MODEL.opset, [field(OPSET.domain, domain), integer(OPSET.version, version)])),
   ])
 }
 
@@ -87,12 +94,25 @@ export function value({ name, type, shape }: Value): Buffer {
   return Buffer.concat([field(VALUE.name, name), field(VALUE.type, field(TYPE.tensor, tensorType))])
 }
 
+/** Field numbers of the TypeProto of what is no tensor. */
+const [SEQUENCE, MAP, ELEM_TYPE, KEY_TYPE, VALUE_TYPE] = [4, 5, 1, 1, 2]
+
 /** An output as ZipMap declares it: a sequence of maps from a class to its probability. */
 export function maps(name: string, key: 'INT64' | 'BYTES'): Buffer {
-  const [SEQUENCE, MAP, ELEM_TYPE, KEY_TYPE, VALUE_TYPE] = [4, 5, 1, 1, 2]
-  const float = field(TYPE.tensor, [integer(TENSOR_TYPE.element, ELEMENT.FP32), field(TENSOR_TYPE.shape, '')])
-  const map = field(MAP, [integer(KEY_TYPE, ELEMENT[key]), field(VALUE_TYPE, float)])
-  return Buffer.concat([field(VALUE.name, name), field(VALUE.type, field(SEQUENCE, field(ELEM_TYPE, map)))])
+  return sequenceOf(name, field(MAP, [integer(KEY_TYPE, ELEMENT[key]), field(VALUE_TYPE, shapeless('FP32'))]))
+}
+
+/** A sequence of tensors. */
+export function sequence(name: string, type: Dtype): Buffer {
+  return sequenceOf(name, shapeless(type))
+}
+
+function sequenceOf(name: string, type: Buffer): Buffer {
+  return Buffer.concat([field(VALUE.name, name), field(VALUE.type, field(SEQUENCE, field(ELEM_TYPE, type)))])
+}
+
+function shapeless(type: Dtype): Buffer {
+  return field(TYPE.tensor, [integer(TENSOR_TYPE.element, ELEMENT[type])])
 }
 
 function node({ op, domain = '', inputs, outputs, attributes = {} }: Node): Buffer[] {
@@ -110,6 +130,7 @@ function attribute(one: Attribute): Buffer[] {
   if (typeof one === 'bigint') return [integer(ATTRIBUTE.int, one), type('int')]
   if (typeof one === 'number') return [float(ATTRIBUTE.float, one), type('float')]
   if (typeof one === 'string') return [field(ATTRIBUTE.string, one), type('string')]
+  if (Buffer.isBuffer(one)) return [field(ATTRIBUTE.graph, one), type('graph')]
   if (!isList(one)) return [field(ATTRIBUTE.tensor, tensor(one)), type('tensor')]
   if (one.every((each) => typeof each === 'bigint')) return [...one.map((each) => integer(ATTRIBUTE.ints, each)), type('ints')]
   if (one.every((each) => typeof each === 'number')) return [...one.map((each) => float(ATTRIBUTE.floats, each)), type('floats')]

@@ -1,11 +1,14 @@
 /** Rows against real models: features by name, one input a column and one matrix of named columns. */
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Answer, Backend } from '../../gateway/exchange.ts'
 import { rows } from '../../gateway/payload/rows.ts'
-import { ask, configOf, fixtures, golden, onnx, rowsOf, type Stage, stage, textOf } from './setup.ts'
+import { graph, sequence } from './graphs.ts'
+import { ask, configOf, fixtures, golden, onnx, rowsOf, type Stage, stage, temporary, textOf } from './setup.ts'
 
 const measurements = Array.from({ length: 30 }, (_, i) => `m${i}`)
+const folder = temporary()
 const config = configOf(null, {
   churn: onnx('churn', join(fixtures, 'churn/1/model.onnx')),
   cancer: onnx('cancer', join(fixtures, 'cancer/1/model.onnx'), { columns: measurements }),
@@ -15,12 +18,18 @@ const config = configOf(null, {
   logx: onnx('logx', join(fixtures, 'logx/1/model.onnx')),
   flag: onnx('flag', join(fixtures, 'identity_bool/1/model.onnx')),
   zipmap: onnx('zipmap', join(fixtures, 'cancer_zipmap/1/model.onnx'), { columns: measurements }),
+  sequence: onnx('sequence', join(folder.path, 'sequence.onnx')),
 })
 let current: Stage
 beforeAll(async () => {
+  const [x, s] = [{ name: 'x', type: 'FP32', shape: ['N'] }, sequence('s', 'FP32')] as const
+  writeFileSync(join(folder.path, 'sequence.onnx'), graph({ inputs: [x], outputs: [s], nodes: [{ op: 'SequenceConstruct', inputs: ['x'], outputs: ['s'] }] }))
   current = await stage(config)
 })
-afterAll(() => current.close())
+afterAll(async () => {
+  await current.close()
+  folder.remove()
+})
 
 function backend(name: string): Backend {
   return current.models.backend(config.backends[name] as never)
@@ -131,7 +140,14 @@ test('an answer JSON cannot carry is an error that names it, and the model goes 
   expect(parsed(await ask(backend('logx'), '{"x":1}', rows))).toEqual({ y: 0 })
 })
 
+test('the probabilities of a ZipMap model are a list a row', async () => {
+  const answer = rowsOf<{ output_label: number; output_probability: number[] }>(await ask(backend('zipmap'), JSON.stringify(asRows('cancer_zipmap', measurements)), rows))
+  const { output_label, output_probability } = expected('cancer_zipmap') as unknown as Record<string, number[]>
+  expect(answer.map((row) => row.output_label)).toEqual(output_label)
+  answer.forEach((row, i) => row.output_probability.forEach((value, k) => expect(value).toBeCloseTo(output_probability![i * 2 + k]!, 5)))
+})
+
 test('an output that is no tensor is named', async () => {
-  await expect(ask(backend('zipmap'), JSON.stringify(asRows('cancer', measurements)), rows)).rejects.toMatchObject({ code: 'MODEL_INPUT' })
-  await expect(ask(backend('zipmap'), JSON.stringify(asRows('cancer', measurements)), rows)).rejects.toThrow('output "output_probability" of the model is not a tensor')
+  await expect(ask(backend('sequence'), '[{"x":1}]', rows)).rejects.toMatchObject({ code: 'MODEL_INPUT' })
+  await expect(ask(backend('sequence'), '[{"x":1}]', rows)).rejects.toThrow('output "s" of the model is not a tensor')
 })

@@ -12,15 +12,28 @@ const FIXED64 = 1
 const BYTES = 2
 const FIXED32 = 5
 
-export interface Field {
+/** What stands before the payload of a field. */
+export interface Head {
   readonly number: number
   readonly wire: number
-  /** With its tag: what is copied when the field stays as it is. */
-  readonly whole: Buffer
-  /** Of a length-delimited or fixed field; empty for a varint. */
-  readonly bytes: Buffer
+  /** Of the payload; 0 for a varint. */
+  readonly length: number
   /** Of a varint, as 64 bits without sign; 0 for the others. */
   readonly value: bigint
+}
+
+export interface Field extends Head {
+  /** With its tag: what is copied when the field stays as it is. */
+  readonly whole: Buffer
+  /** The payload; empty for a varint. */
+  readonly bytes: Buffer
+}
+
+/** A tag and a length or a varint have at most so many bytes. */
+export const MAX_HEAD = 20
+
+interface Cursor {
+  at: number
 }
 
 /** The fields of a message, in order. @throws ProtobufError */
@@ -28,21 +41,27 @@ export function* fields(message: Buffer): Generator<Field, void, undefined> {
   const cursor = { at: 0 }
   while (cursor.at < message.length) {
     const start = cursor.at
-    const tag = readNumber(message, cursor)
-    const number = Math.floor(tag / 8)
-    const wire = tag % 8
-    if (number === 0 || number >= 2 ** 29) throw new ProtobufError(`field number ${number} at byte ${start}`)
-    const value = wire === VARINT ? readVarint(message, cursor) : 0n
-    const length = wire === VARINT ? 0 : lengthOf(message, wire, cursor)
+    const head = readHead(message, cursor)
     const begin = cursor.at
-    if (length > message.length - begin) throw new ProtobufError(`field ${number} at byte ${start} is ${length} bytes long, ${message.length - begin} are left`)
-    cursor.at = begin + length
-    yield { number, wire, whole: message.subarray(start, cursor.at), bytes: message.subarray(begin, cursor.at), value }
+    if (head.length > message.length - begin) throw new ProtobufError(`field ${head.number} at byte ${start} is ${head.length} bytes long, ${message.length - begin} are left`)
+    cursor.at = begin + head.length
+    yield { ...head, whole: message.subarray(start, cursor.at), bytes: message.subarray(begin, cursor.at) }
   }
 }
 
-/** Of the payload that follows; the cursor is moved to it. */
-function lengthOf(message: Buffer, wire: number, cursor: { at: number }): number {
+/** Moves the cursor to the payload, or behind a varint. @throws ProtobufError */
+export function readHead(message: Buffer, cursor: Cursor): Head {
+  const start = cursor.at
+  const tag = readNumber(message, cursor)
+  const number = Math.floor(tag / 8)
+  const wire = tag % 8
+  if (number === 0 || number >= 2 ** 29) throw new ProtobufError(`field number ${number} at byte ${start}`)
+  const value = wire === VARINT ? readVarint(message, cursor) : 0n
+  return { number, wire, length: wire === VARINT ? 0 : lengthOf(message, wire, cursor), value }
+}
+
+/** Moves the cursor to the payload. */
+function lengthOf(message: Buffer, wire: number, cursor: Cursor): number {
   if (wire === BYTES) return readNumber(message, cursor)
   if (wire === FIXED64) return 8
   if (wire === FIXED32) return 4
@@ -50,14 +69,14 @@ function lengthOf(message: Buffer, wire: number, cursor: { at: number }): number
 }
 
 /** A tag or a length: exact up to 2^53, and whatever is above that is refused anyway. */
-function readNumber(message: Buffer, cursor: { at: number }): number {
+function readNumber(message: Buffer, cursor: Cursor): number {
   const first = message[cursor.at]
   if (first === undefined || first >= 0x80) return Number(readVarint(message, cursor))
   cursor.at++
   return first
 }
 
-function readVarint(message: Buffer, cursor: { at: number }): bigint {
+function readVarint(message: Buffer, cursor: Cursor): bigint {
   const start = cursor.at
   let value = 0n
   for (let shift = 0n; shift < 70n; shift += 7n) {
@@ -103,19 +122,24 @@ export function varint(value: number | bigint): Buffer {
 /** A length-delimited field: bytes, a string, a message of these parts. */
 export function field(number: number, payload: Buffer | string | readonly Buffer[]): Buffer {
   const bytes = typeof payload === 'string' ? Buffer.from(payload) : Buffer.isBuffer(payload) ? payload : Buffer.concat(payload)
-  return Buffer.concat([varint(number * 8 + BYTES), varint(bytes.length), bytes])
+  return Buffer.concat([prefix(number, bytes.length), bytes])
 }
 
 export function integer(number: number, value: number | bigint): Buffer {
   return Buffer.concat([varint(number * 8 + VARINT), varint(value)])
 }
 
+/** What stands before the payload of a length-delimited field. */
+export function prefix(number: number, length: number): Buffer {
+  return Buffer.concat([varint(number * 8 + BYTES), varint(length)])
+}
+
 /**
- * A message with fields replaced in their places.
+ * The parts of a message with fields replaced in their places.
  * @param change what stands instead of a field; undefined leaves it byte for byte @throws ProtobufError
  */
-export function edit(message: Buffer, change: (field: Field) => readonly Buffer[] | undefined, appended: readonly Buffer[] = []): Buffer {
+export function edit(message: Buffer, change: (field: Field) => readonly Buffer[] | undefined): Buffer[] {
   const parts: Buffer[] = []
   for (const one of fields(message)) parts.push(...(change(one) ?? [one.whole]))
-  return Buffer.concat([...parts, ...appended])
+  return parts
 }

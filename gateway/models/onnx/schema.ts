@@ -6,7 +6,7 @@ export const GRAPH = { node: 1, name: 2, initializer: 5, input: 11, output: 12, 
 export const NODE = { input: 1, output: 2, name: 3, op: 4, attribute: 5, domain: 7 } as const
 export const ATTRIBUTE = { name: 1, float: 2, int: 3, string: 4, tensor: 5, graph: 6, floats: 7, ints: 8, strings: 9, tensors: 10, graphs: 11, type: 20 } as const
 /** AttributeProto.AttributeType */
-export const ATTRIBUTE_TYPE = { float: 1, int: 2, string: 3, tensor: 4, floats: 6, ints: 7, strings: 8 } as const
+export const ATTRIBUTE_TYPE = { float: 1, int: 2, string: 3, tensor: 4, graph: 5, floats: 6, ints: 7, strings: 8 } as const
 /** ValueInfoProto, and the types below it. */
 export const VALUE = { name: 1, type: 2 } as const
 export const TYPE = { tensor: 1 } as const
