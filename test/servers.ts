@@ -24,7 +24,11 @@ function isProgram(path: string): boolean {
 
 /** A group of tests that needs a program. Without it they are not run, the program is noted, or the group fails. @param tests given the program's path */
 export function describeWith(program: string, name: string, tests: (path: string) => void): void {
-  const path = installed(program)
+  describeWithFound(installed(program), program, name, tests)
+}
+
+/** The same for what is not a program of the PATH. @param path null: it is not here */
+export function describeWithFound(path: string | null, program: string, name: string, tests: (path: string) => void): void {
   if (path !== null) return void describe(name, () => tests(path))
   leaveOut(program, name)
   if (process.env['WEIR_REQUIRE_ALL'] === '1') it(name, () => Promise.reject(new Error(`"${program}" is not installed, and WEIR_REQUIRE_ALL=1 allows no test to be left out`)))

@@ -1,6 +1,7 @@
 /** Endpoints beside OIP's own: Triton's extensions, KServe v1, TensorFlow Serving, MLflow. */
 import { cpSync } from 'node:fs'
 import { join } from 'node:path'
+import { deflateSync, gunzipSync, gzipSync, inflateSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Answer } from '../../gateway/exchange.ts'
 import { countsOf } from '../../gateway/models/counts.ts'
@@ -118,6 +119,41 @@ describe('Triton: repository', () => {
     await refused(open('POST', '/v2/repository/models/cancer/load', '{"parameters":{"config":"{}"}}'), 400, 'parameter "config" of load is not supported')
     await refused(open('POST', '/v2/repository/models/cancer/load', '{"parameters":[]}'), 400, 'expected "parameters" to be an object')
     expect(orders).toHaveLength(3)
+  })
+})
+
+describe('content codings', () => {
+  const many = golden(join(fixtures, 'cancer/1')).find(({ request }) => request.inputs[0]!.shape[0] === 64)!
+  const infer = (bytes: string | Buffer, headers: string[] = []): Promise<Answer> => call('POST', '/v2/models/cancer/versions/1/infer', bytes, headers)
+
+  test.each([['gzip', gzipSync, gunzipSync], ['deflate', deflateSync, inflateSync]] as const)('%s both ways', async (coding, encode, decode) => {
+    const plain = await infer(many.text)
+    const answer = await infer(encode(many.text), ['content-encoding', coding, 'accept-encoding', coding])
+    expect(answer.headers).toEqual(['content-type', 'application/json', 'vary', 'accept-encoding', 'content-encoding', coding])
+    expect((answer.body as Buffer).length).toBeLessThan((plain.body as Buffer).length)
+    expect(decode(answer.body as Buffer).toString()).toBe(textOf(plain))
+  })
+
+  test('binary tensors too, whose lengths are those of the decoded body', async () => {
+    const request = JSON.parse(many.text)
+    const answer = await infer(JSON.stringify({ ...request, parameters: { binary_data_output: true } }), ['accept-encoding', 'gzip'])
+    const whole = gunzipSync(answer.body as Buffer)
+    const length = Number(answer.headers[answer.headers.indexOf('inference-header-content-length') + 1])
+    const { outputs } = JSON.parse(whole.subarray(0, length).toString()) as { outputs: { parameters: { binary_data_size: number } }[] }
+    expect(outputs.reduce((sum, { parameters }) => sum + parameters.binary_data_size, length)).toBe(whole.length)
+  })
+
+  test('what is short or not asked for stays as it is', async () => {
+    const one = golden(join(fixtures, 'cancer/1'))[0]!
+    expect((await infer(one.text, ['accept-encoding', 'gzip'])).headers).toEqual(['content-type', 'application/json'])
+    expect((await infer(many.text)).headers).toEqual(['content-type', 'application/json'])
+    expect((await infer(many.text, ['accept-encoding', 'br'])).headers).toEqual(['content-type', 'application/json', 'vary', 'accept-encoding'])
+  })
+
+  test('a bomb, an unknown coding and rubbish are refused', async () => {
+    await refused(infer(gzipSync(Buffer.alloc((64 << 20) + 1)), ['content-encoding', 'gzip']), 413, 'larger than 67108864 bytes')
+    await refused(infer(many.text, ['content-encoding', 'br']), 415, 'content-encoding "br" is not read here')
+    await refused(infer(many.text, ['content-encoding', 'gzip']), 400, 'the body is not gzip')
   })
 })
 
