@@ -15,7 +15,7 @@ export class RepositoryWatch {
   readonly #seen: (sight: Sight) => Promise<void>
   readonly #timer: Timer
   #last: ReadonlyMap<string, FoundModel> | null = null
-  #looking = false
+  #looking: Promise<void> | null = null
   #readable = true
 
   /** @param seen called after each look; the next one waits for it @param every_ms between looks */
@@ -23,7 +23,7 @@ export class RepositoryWatch {
     this.#path = path
     this.#log = log
     this.#seen = seen
-    this.#timer = clock.every(every_ms, () => void this.#look())
+    this.#timer = clock.every(every_ms, () => void this.look())
   }
 
   /** Idempotent. */
@@ -31,9 +31,15 @@ export class RepositoryWatch {
     this.#timer.cancel()
   }
 
+  /** Settles with the look that is under way, or with one that begins now. */
+  look(): Promise<void> {
+    this.#looking ??= this.#look().finally(() => {
+      this.#looking = null
+    })
+    return this.#looking
+  }
+
   async #look(): Promise<void> {
-    if (this.#looking) return
-    this.#looking = true
     try {
       const found = await this.#scan()
       if (found === null) return
@@ -42,8 +48,6 @@ export class RepositoryWatch {
       if (last !== null) await this.#seen(compare(last, found))
     } catch (error) {
       this.#log.error('the repository of models could not be followed', { error: String(error) })
-    } finally {
-      this.#looking = false
     }
   }
 
