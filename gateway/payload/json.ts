@@ -7,9 +7,14 @@
  */
 import { isUtf8 } from 'node:buffer'
 import { type Code, WeirError } from '../errors.ts'
+import { POWERS } from './floats.ts'
 
 /** Deeper values are refused, also those nobody reads. */
 export const MAX_DEPTH = 64
+/** Texts up to this length are looked up among those read before. */
+const MAX_KNOWN = 24
+/** A power of two. */
+const KNOWN = 512
 /** Of a token in a message. */
 const MAX_SHOWN = 40
 
@@ -29,8 +34,6 @@ const CLOSE_OBJECT = 0x7d
 /** What `peek` says at the end of the bytes. */
 const END = -1
 
-/** 10^0 … 10^22 are exact doubles: with a mantissa below 2^53 one multiplication or division rounds correctly (Clinger 1990). */
-export const POWERS = Array.from({ length: 23 }, (_, i) => Number(`1e${i}`))
 /** Fifteen digits always fit into 53 bits. */
 const EXACT_DIGITS = 15
 
@@ -41,20 +44,20 @@ export class JsonReader {
   pos = 0
   /** Whether the last `number()` was spelled without fraction and exponent. */
   integral = false
-  readonly #bytes: Buffer
+  readonly bytes: Buffer
   readonly #code: Code
   #start = 0
 
   /** @param code of the errors about the JSON itself */
   constructor(bytes: Buffer, code: Code) {
-    this.#bytes = bytes
+    this.bytes = bytes
     this.#code = code
     if (bytes.length === 0) throw new WeirError(code, 'expected a JSON body, found an empty one')
     if (!isUtf8(bytes)) throw new WeirError(code, 'the body is not UTF-8, which JSON must be')
   }
 
   get length(): number {
-    return this.#bytes.length
+    return this.bytes.length
   }
 
   /** @throws WeirError that names the place and what is there */
@@ -65,12 +68,12 @@ export class JsonReader {
 
   /** Skips white space. @returns the next byte, or -1 at the end */
   peek(): number {
-    const c = this.#bytes[this.pos]
+    const c = this.bytes[this.pos]
     return c !== undefined && c > 0x20 ? c : this.#space()
   }
 
   #space(): number {
-    const bytes = this.#bytes
+    const bytes = this.bytes
     let i = this.pos
     let c = bytes[i]
     while (c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09) c = bytes[++i]
@@ -147,12 +150,14 @@ export class JsonReader {
   }
 
   string(): string {
-    const bytes = this.#bytes
+    const bytes = this.bytes
     if (this.peek() !== QUOTE) this.fail('a string')
     const start = this.pos + 1
     let i = start
     let c = bytes[i]
     let plain = true
+    let hash = 0
+    let high = 0
     while (c !== QUOTE) {
       if (c === undefined || c < 0x20) {
         this.pos = i
@@ -162,16 +167,19 @@ export class JsonReader {
         plain = false
         i++
       }
+      hash = (Math.imul(hash, 31) + c) | 0
+      high |= c
       c = bytes[++i]
     }
     this.pos = i + 1
-    return plain ? bytes.toString('utf8', start, i) : this.#unescape(start, i)
+    if (!plain) return this.#unescape(start, i)
+    return high < 0x80 && i - start <= MAX_KNOWN ? knownText(bytes, start, i, hash) : bytes.toString('utf8', start, i)
   }
 
   #unescape(start: number, end: number): string {
     let text: string
     try {
-      text = JSON.parse(this.#bytes.toString('utf8', start - 1, end + 1)) as string
+      text = JSON.parse(this.bytes.toString('utf8', start - 1, end + 1)) as string
     } catch {
       this.pos = start - 1
       return this.fail('a string with valid escapes')
@@ -194,13 +202,13 @@ export class JsonReader {
 
   #word(word: string): void {
     this.peek()
-    for (let i = 0; i < word.length; i++) if (this.#bytes[this.pos + i] !== word.charCodeAt(i)) this.fail(word)
+    for (let i = 0; i < word.length; i++) if (this.bytes[this.pos + i] !== word.charCodeAt(i)) this.fail(word)
     this.pos += word.length
   }
 
   /** Nearest double; `integral` and `token` tell how it was spelled. Too large for a double gives Infinity. */
   number(): number {
-    const bytes = this.#bytes
+    const bytes = this.bytes
     let c = this.peek()
     const start = (this.#start = this.pos)
     let i = start
@@ -251,13 +259,13 @@ export class JsonReader {
 
   /** The last number as spelled, cut for a message. */
   get token(): string {
-    const text = this.#bytes.toString('latin1', this.#start, Math.min(this.pos, this.#start + MAX_SHOWN))
+    const text = this.bytes.toString('latin1', this.#start, Math.min(this.pos, this.#start + MAX_SHOWN))
     return this.pos - this.#start > MAX_SHOWN ? `${text}…` : text
   }
 
   /** The last number, which was `integral`, exactly. @returns null when it has more than 20 characters: no 64-bit integer does */
   bigint(): bigint | null {
-    return this.pos - this.#start > 20 ? null : BigInt(this.#bytes.toString('latin1', this.#start, this.pos))
+    return this.pos - this.#start > 20 ? null : BigInt(this.bytes.toString('latin1', this.#start, this.pos))
   }
 
   /** Reads over one value, whatever it is. */
@@ -300,13 +308,29 @@ export class JsonReader {
   }
 
   #found(): string {
-    const c = this.#bytes[this.pos]
+    const c = this.bytes[this.pos]
     if (c === undefined) return 'the end'
-    const rest = this.#bytes.toString('utf8', this.pos, this.pos + 12)
+    const rest = this.bytes.toString('utf8', this.pos, this.pos + 12)
     const word = /^-?(?:NaN|Infinity|inf)/i.exec(rest)
     if (word !== null) return `${word[0]}, which is not JSON`
     return c > 0x20 && c < 0x7f ? `'${String.fromCharCode(c)}'` : `byte 0x${c.toString(16).padStart(2, '0')}`
   }
+}
+
+/** Short texts that were read before, each in the slot of its hash: keys, names and types come again with every request. */
+const known: string[] = new Array<string>(KNOWN).fill('')
+
+/** ASCII bytes as a string, which costs more to make than to compare with one that is there. */
+function knownText(bytes: Buffer, start: number, end: number, hash: number): string {
+  const slot = (hash ^ (hash >>> 15)) & (KNOWN - 1)
+  const text = known[slot]!
+  const length = end - start
+  if (text.length === length) {
+    let i = 0
+    while (i < length && text.charCodeAt(i) === bytes[start + i]) i++
+    if (i === length) return text
+  }
+  return (known[slot] = bytes.toString('latin1', start, end))
 }
 
 /** A name from a caller, short enough for a message. */

@@ -10,12 +10,16 @@ const STEERING = new Set(['binary_data', 'binary_data_size', 'classification'])
 export function readParameters(json: JsonReader, label: string | (() => string), code: Code): Parameters {
   const what = (): string => (typeof label === 'string' ? label : label())
   if (json.kind() !== 'object') throw new WeirError(code, `expected ${what()} to be an object, found ${json.describe()}`)
-  const entries = new Map<string, Parameters[string]>()
-  json.members((key) => {
-    if (entries.has(key)) throw new WeirError(code, `${what()} has "${clip(key)}" twice`)
-    entries.set(key, readParameter(json, () => `${what()} ${JSON.stringify(clip(key))}`, code))
-  })
-  return Object.fromEntries(entries)
+  const parameters: Record<string, Parameters[string]> = {}
+  if (!json.enterObject()) return parameters
+  do {
+    const key = json.key()
+    if (Object.hasOwn(parameters, key)) throw new WeirError(code, `${what()} has "${clip(key)}" twice`)
+    const value = readParameter(json, () => `${what()} ${JSON.stringify(clip(key))}`, code)
+    if (key === '__proto__') Object.defineProperty(parameters, key, { value, enumerable: true, configurable: true, writable: true })
+    else parameters[key] = value
+  } while (json.nextMember())
+  return parameters
 }
 
 function readParameter(json: JsonReader, what: () => string, code: Code): Parameters[string] {
@@ -51,7 +55,8 @@ function shown(value: Parameters[string]): string {
 
 /** `"parameters":{…},` or ''. @param size of the tensor's bytes behind the JSON; -1 = it is JSON */
 export function tensorParameters(parameters: Parameters | undefined, size: number): string {
-  const entries = Object.entries(parameters ?? {}).filter(([key]) => !STEERING.has(key))
+  if (parameters === undefined) return size < 0 ? '' : `"parameters":{"binary_data_size":${size}},`
+  const entries = Object.entries(parameters).filter(([key]) => !STEERING.has(key))
   if (size >= 0) entries.push(['binary_data_size', size])
   return entries.length === 0 ? '' : `"parameters":${object(entries)},`
 }

@@ -195,10 +195,10 @@ class TensorObject {
     if (shape === undefined) throw new WeirError(tensor, `${this.#label()} has no "shape"`)
     if (dtype === undefined) throw new WeirError(tensor, `${this.#label()} has no "datatype"`)
     if (!isDtype(dtype)) throw new WeirError(tensor, `${this.#label()}: unknown datatype "${clip(dtype)}"; expected one of ${dtypes()}`)
-    if (this.#parameters === undefined) return { name, dtype, shape, data: this.#jsonData(dtype, shape) }
-    const { binary_data_size: size, ...parameters } = this.#parameters
+    const size = this.#parameters?.['binary_data_size']
     const data = size === undefined ? this.#jsonData(dtype, shape) : this.#binaryData(dtype, shape, size, tail)
-    return { name, dtype, shape, data, ...(Object.keys(parameters).length > 0 && { parameters }) }
+    const parameters = size === undefined ? this.#parameters : withoutSize(this.#parameters!)
+    return parameters === undefined ? { name, dtype, shape, data } : { name, dtype, shape, data, parameters }
   }
 
   #jsonData(dtype: Dtype, shape: readonly number[]): Data {
@@ -264,6 +264,13 @@ class TensorObject {
   #expected(text: string): WeirError {
     return new WeirError(this.#side.tensor, `${this.#label()}: expected ${text}`)
   }
+}
+
+/** The size of the bytes is said again when they are written again. */
+function withoutSize(parameters: Parameters): Parameters | undefined {
+  if (Object.keys(parameters).length === 1) return undefined
+  const { binary_data_size: _, ...rest } = parameters
+  return rest
 }
 
 interface RequestedOutput {

@@ -54,6 +54,7 @@ function pick(columns: readonly Column[], name: string): Column {
 class Writer {
   text = '{'
   #tail: Uint8Array[] | null = null
+  #tailLength = 0
   readonly #code: Code
   readonly #word: 'input' | 'output'
 
@@ -72,6 +73,7 @@ class Writer {
       const bytes = dataToBytes(column)
       this.text += `${head},${tensorParameters(parameters, bytes.length).slice(0, -1)}}`
       ;(this.#tail ??= []).push(bytes)
+      this.#tailLength += bytes.length
       return
     }
     if (dtype === 'FP16' || dtype === 'BF16') {
@@ -84,7 +86,14 @@ class Writer {
     const text = `${this.text}}`
     const tail = this.#tail
     if (tail === null) return { type: JSON_TYPE, body: Buffer.from(text) }
-    const head = Buffer.from(text)
-    return { type: BINARY_TYPE, body: Buffer.concat([head, ...tail]), jsonLength: head.length }
+    const jsonLength = Buffer.byteLength(text)
+    const body = Buffer.allocUnsafe(jsonLength + this.#tailLength)
+    body.write(text)
+    let at = jsonLength
+    for (const bytes of tail) {
+      body.set(bytes, at)
+      at += bytes.length
+    }
+    return { type: BINARY_TYPE, body, jsonLength }
   }
 }

@@ -2,7 +2,8 @@
 import { type Code, WeirError } from '../errors.ts'
 import type { Column, Data, Dtype } from './columns.ts'
 import type { JsonReader } from './json.ts'
-import { float32Text, float64Text } from './numbers.ts'
+import { FloatScan } from './floats.ts'
+import { float32Text, float32Texts, float64Text } from './numbers.ts'
 
 /** Whose tensor it is, for messages and their code. */
 export interface Owner {
@@ -78,6 +79,7 @@ class TensorReader {
   readonly #shape: readonly number[]
   readonly #owner: Owner
   readonly #expected: number
+  #scan: FloatScan | null = null
   #count = 0
 
   constructor(json: JsonReader, dtype: Dtype, shape: readonly number[], owner: Owner) {
@@ -166,8 +168,13 @@ class TensorReader {
 
   #floats(data: Float32Array | Float64Array): void {
     const json = this.#json
+    const scan = (this.#scan ??= new FloatScan(json.bytes))
     let count = this.#count
     do {
+      const left = scan.run(json.pos, data, count)
+      json.pos = scan.pos
+      this.#count = count = scan.count
+      if (left) return
       const c = json.peek()
       if (c !== 0x2d && !(c >= 0x30 && c <= 0x39)) throw this.#odd(count)
       const value = json.number()
@@ -260,12 +267,18 @@ export function elementText(column: Column, owner: Owner, missing: string | null
     const value = data[i]!
     if (Number.isFinite(value)) return text(value)
     if (missing !== null && Number.isNaN(value)) return missing
-    throw complain(owner, `element ${i} is ${value}, which JSON cannot carry`)
+    return notFinite(data, i, owner)
   }
+}
+
+function notFinite(data: Float32Array | Float64Array, index: number, owner: Owner): never {
+  throw complain(owner, `element ${index} is ${data[index]}, which JSON cannot carry`)
 }
 
 /** All elements, flat and row-major, without brackets. */
 export function flatText(column: Column, owner: Owner): string {
+  const { data } = column
+  if (data instanceof Float32Array) return float32Texts(data, (i) => notFinite(data, i, owner))
   const text = elementText(column, owner)
   let out = ''
   for (let i = 0; i < column.data.length; i++) out += i === 0 ? text(i) : `,${text(i)}`

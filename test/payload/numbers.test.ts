@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { float32Text, float64Text } from '../../gateway/payload/numbers.ts'
+import { FloatScan } from '../../gateway/payload/floats.ts'
+import { float32Text, float32Texts, float64Text } from '../../gateway/payload/numbers.ts'
 
 const JSON_NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/
 
@@ -26,8 +27,13 @@ function fromBits(pattern: number): number {
   return float[0]!
 }
 
+function never(index: number): never {
+  throw new Error(`element ${index}`)
+}
+
 function check(value: number): void {
   const text = float32Text(value)
+  expect(float32Texts(Float32Array.of(value), never)).toBe(text)
   expect(text).toMatch(JSON_NUMBER)
   expect(Object.is(Math.fround(Number(text)), value), `${text} reads back to ${value}`).toBe(true)
   if (value !== 0) {
@@ -80,4 +86,73 @@ test('negative zero keeps its sign', () => {
   expect(float32Text(-0)).toBe('-0.0')
   expect(float64Text(-0)).toBe('-0.0')
   expect(float32Text(0)).toBe('0')
+})
+
+test('many with commas between, in pieces', () => {
+  const values = Float32Array.from({ length: 20_000 }, (_, i) => Math.sin(i) * 10 ** ((i % 60) - 40))
+  expect(float32Texts(values, never).split(',').map((text) => Math.fround(Number(text)))).toEqual([...values])
+  expect(float32Texts(new Float32Array(0), never)).toBe('')
+  expect(float32Texts(Float32Array.of(0, -0, 1, -2.5, 1e-6, -9.99e-7, 123456, 16777216, 999999936, 1e9), never)).toBe('0,-0.0,1,-2.5,0.000001,-9.99e-7,123456,16777216,999999940,1000000000')
+})
+
+test.each([Number.NaN, Infinity, -Infinity])('%s is told by its index', (value) => {
+  expect(() => float32Texts(Float32Array.of(1, value), never)).toThrow('element 1')
+})
+
+// ---------------------------------------------------------------- reading
+
+/** As the scan reads it, or null when it leaves it to the general reader. */
+function scanned(text: string, data: Float32Array | Float64Array): number | null {
+  const scan = new FloatScan(Buffer.from(`[${text},1]`))
+  scan.run(1, data, 0)
+  if (scan.count === 0) expect(scan.pos, 'it stands where it stood').toBe(1)
+  return scan.count === 0 ? null : data[0]!
+}
+
+const anyNumber = fc.oneof(
+  fc.double({ noNaN: true, noDefaultInfinity: true }).map(String),
+  fc.float({ noNaN: true, noDefaultInfinity: true }).map(String),
+  fc.float({ noNaN: true, noDefaultInfinity: true, min: -10, max: 10 }).map((value) => value.toFixed(20)),
+  fc.tuple(fc.integer({ min: -999_999, max: 999_999 }), fc.stringMatching(/^\d{0,25}$/), fc.option(fc.integer({ min: -30, max: 30 }))).map(
+    ([whole, fraction, exponent]) => `${whole}${fraction === '' ? '' : `.${fraction}`}${exponent === null ? '' : `e${exponent}`}`,
+  ),
+)
+
+test('what the scan takes is what Number makes of it', () => {
+  let taken = 0
+  fc.assert(fc.property(anyNumber, (text) => {
+    const double = scanned(text, new Float64Array(2))
+    const single = scanned(text, new Float32Array(2))
+    if (double !== null) expect(double).toBe(Number(text))
+    if (single !== null) expect(single).toBe(Math.fround(Number(text)))
+    if (single !== null) taken++
+  }), { numRuns: 10_000 })
+  expect(taken, 'and it takes most').toBeGreaterThan(5_000)
+})
+
+// Halfway between two float32: 1 + 2^-24 exactly, a little less, a little more (which as a double is the middle).
+test.each([
+  ['1.000000059604644775390625', 1],
+  ['1.00000005960464477', 1],
+  ['1.0000000596046449', 1.0000001192092896],
+  ['16777217', 16777216],
+  ['16777219.0', 16777220],
+  ['0.00000000000000000000001', 1e-23],
+  ['-0', -0],
+  ['-0.0e5', -0],
+] as const)('%s as FP32', (text, value) => {
+  const got = scanned(text, new Float32Array(2)) ?? Math.fround(Number(text))
+  expect(got).toBe(Math.fround(value))
+})
+
+test.each(['', '-', '01', '1.', '.5', '1e', '1e+', '+1', '1 ', 'NaN', '"1"', '1e99', '--1', '1.5.5', '1x', '[1]', 'null', '-01', '1:5', '12/4', '1.12:4', '1.1234/'])('%j is for the general reader', (text) => {
+  expect(scanned(text, new Float64Array(2))).toBeNull()
+})
+
+test('a scan goes over white space and leaves at the bracket, not at the end of the bytes', () => {
+  const data = new Float32Array(4)
+  const scan = new FloatScan(Buffer.from('1, 2,\n\t3]4'))
+  expect(scan.run(0, data, 0)).toBe(true)
+  expect([scan.pos, scan.count, ...data]).toEqual([9, 3, 1, 2, 3, 0])
+  for (const cut of ['1', '1.', '1.1234', '1,', '1.12345678', '1e', '1e-', '-']) expect(new FloatScan(Buffer.from(cut)).run(0, data, 0)).toBe(false)
 })
