@@ -11,7 +11,7 @@ import { complaints, type ModelIssue, unreadable } from './complaints.ts'
 import type { ModelDescription, ModelsDescription } from './description.ts'
 import { Library, type Loaded } from './library.ts'
 import type { Refusal } from './operator.ts'
-import { Planner, type Sight, type Wish } from './planner.ts'
+import { type OnLoad, Planner, type Sight, type Wish } from './planner.ts'
 import { InferencePool } from './pool.ts'
 import { lookAt, scanRepository } from './repository.ts'
 import { backendCandidate, describe, keyOf, type Slot } from './slot.ts'
@@ -30,10 +30,10 @@ export class ModelSet implements Target {
   readonly #unloaded = new Set<string>()
   #remarks: readonly string[] = []
 
-  constructor(config: Config, library: Library, log: Log) {
+  constructor(config: Config, library: Library, log: Log, onLoad: OnLoad = () => undefined) {
     this.#config = config
     this.#library = library
-    this.#planner = new Planner(library, log)
+    this.#planner = new Planner(library, log, onLoad)
   }
 
   /** For the data threads. */

@@ -54,7 +54,7 @@ export class ModelMetrics {
 export function outcomeOf(error: unknown): Outcome {
   if (!(error instanceof WeirError)) return 'run'
   if (error.code === 'MODEL_NOT_READY') return 'unavailable'
-  if (error.code === 'MODEL_FAILED') return 'run'
+  if (error.code === 'MODEL_FAILED' || error.code === 'INTERNAL') return 'run'
   if (error.reason === 'overload') return 'overload'
   return error.reason === 'local' ? 'input' : 'cancelled'
 }

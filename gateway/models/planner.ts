@@ -1,7 +1,7 @@
 /** Decides what of a repository is to serve, and loads it. Shows nothing to anybody: that is a `Step`. */
 import type { ModelsConfig } from '../../config/config.ts'
 import type { Log } from '../plugin.ts'
-import type { Library, NotLoaded } from './library.ts'
+import type { Library, Loaded, NotLoaded } from './library.ts'
 import { checkManifest } from './manifest.ts'
 import { selectVersions } from './policy.ts'
 import { type FoundModel, type Look, reasonOf } from './repository.ts'
@@ -23,15 +23,20 @@ export interface Wish {
   readonly retry: boolean
 }
 
+/** Told of each load. @param loaded null: it failed */
+export type OnLoad = (name: string, version: string, loaded: Loaded | null) => void
+
 export class Planner {
   readonly #library: Library
   readonly #log: Log
+  readonly #onLoad: OnLoad
   /** What is being loaded now, for whoever looks. */
   readonly loading = new Map<string, Slot>()
 
-  constructor(library: Library, log: Log) {
+  constructor(library: Library, log: Log, onLoad: OnLoad) {
     this.#library = library
     this.#log = log
+    this.#onLoad = onLoad
   }
 
   /** @param slots what there is, by key @returns what differs from it, loaded */
@@ -86,6 +91,7 @@ export class Planner {
     const { name, version, file, shown, placement, batching } = candidate
     const slot: Slot = { candidate, state: 'loading', loaded: null, tried: look, reason: '', load_ms: 0 }
     this.loading.set(keyOf(candidate), slot)
+    let loaded: Loaded | null = null
     try {
       const manifest = candidate.source === 'repository' ? await checkManifest(file) : null
       if (manifest !== null) return this.#failed(slot, serving, `${shown}: ${manifest}`)
@@ -95,9 +101,11 @@ export class Planner {
       if (complaint !== null) await this.#library.giveBack(outcome)
       if (complaint !== null) return this.#failed(slot, serving, `${shown}: ${complaint}`)
       this.#log.debug('a model is loaded', { name, version, placement: outcome.placement, load_ms: outcome.load_ms })
-      return { ...slot, state: 'ready', loaded: outcome, load_ms: outcome.load_ms }
+      loaded = outcome
+      return { ...slot, state: 'ready', loaded, load_ms: outcome.load_ms }
     } finally {
       this.loading.delete(keyOf(candidate))
+      this.#onLoad(name, version, loaded)
     }
   }
 

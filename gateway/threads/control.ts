@@ -7,6 +7,7 @@ import type { Clock } from '../clock.ts'
 import type { Registry, RegistryView } from '../metrics.ts'
 import { countsOf } from '../models/counts.ts'
 import type { Refusal } from '../models/operator.ts'
+import { RepositoryMetrics } from '../models/repository_metrics.ts'
 import type { Log } from '../plugin.ts'
 import { Drain } from '../server/drain.ts'
 import { controlMetrics } from '../vital.ts'
@@ -50,6 +51,7 @@ export class Control {
   readonly #drain: Drain
   readonly #shared = new SharedMemory()
   readonly #metrics
+  readonly #repository: RepositoryMetrics
   #state: Status['state'] = 'starting'
   #config: Config | null = null
   readonly #grants: Grants
@@ -66,7 +68,8 @@ export class Control {
     const { clock, log, registry } = options
     this.#options = options
     this.#metrics = registry.handles(controlMetrics)
-    this.#grants = new Grants({ clock, log })
+    this.#repository = new RepositoryMetrics(registry)
+    this.#grants = new Grants({ clock, log }, this.#repository.load)
     const models = (thread: number): ModelOrders => this.#modelOrders(thread)
     const died = (thread: number): void => this.#grants.died(thread)
     this.#crew = new Crew({ clock, log, spawn: options.spawn, share: (key, bytes) => this.#shared.piece(key, bytes), models, died, raise: (thread) => this.#exclusive(() => this.#raise(thread)) })
@@ -121,6 +124,7 @@ export class Control {
     this.#metrics.weir_threads().set(threads.serving)
     const restarts = this.#metrics.weir_thread_restarts_total()
     restarts.add(threads.restarts - restarts.value)
+    this.#repository.show(this.models)
     return [this.#options.registry.view(), ...this.#crew.views()]
   }
 

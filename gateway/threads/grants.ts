@@ -5,6 +5,7 @@ import type { ModelIssue } from '../models/complaints.ts'
 import type { LibraryDeps, ModelSet } from '../models/control.ts'
 import { type ModelsDescription, NO_MODELS } from '../models/description.ts'
 import type { Library, Loaded } from '../models/library.ts'
+import type { OnLoad } from '../models/planner.ts'
 import type { Log } from '../plugin.ts'
 import type { ModelGrant } from './messages.ts'
 
@@ -63,14 +64,16 @@ class Open implements Grant {
 
 export class Grants {
   readonly #deps: LibraryDeps
+  readonly #onLoad: OnLoad
   readonly #open = new Map<number, Open>()
   /** Threads that have their way to the inference threads. */
   readonly #connected = new Set<number>()
   #library: Library | null = null
   #next = 1
 
-  constructor(deps: { readonly clock: Clock; readonly log: Log }) {
+  constructor(deps: { readonly clock: Clock; readonly log: Log }, onLoad: OnLoad) {
     this.#deps = deps
+    this.#onLoad = onLoad
   }
 
   /**
@@ -81,7 +84,7 @@ export class Grants {
     if (!hasModels(config)) return NOTHING
     const { createLibrary, ModelSet } = await import('../models/control.ts')
     this.#library ??= createLibrary(config, this.#deps)
-    const open = new Open(this.#next++, new ModelSet(config, this.#library, this.#deps.log))
+    const open = new Open(this.#next++, new ModelSet(config, this.#library, this.#deps.log, this.#onLoad))
     this.#open.set(open.id, open)
     await open.set.load(before?.set ?? null)
     return open
