@@ -6,6 +6,7 @@ import type { Clock } from '../clock.ts'
 import type { Column, Data, Dtype } from '../payload/columns.ts'
 import { clip } from '../payload/json.ts'
 import { externalFiles, outline } from './onnx/outline.ts'
+import { readOr } from './onnx/protobuf.ts'
 import { type Prepared, prepareGraph } from './onnx/rewrite.ts'
 import type { Signature, TensorSpec } from './signature.ts'
 
@@ -67,7 +68,8 @@ function prepare(file: string): Prepared | null {
   const model = outline(file)
   if (model === null) return null
   externalFiles(model, file)
-  return prepareGraph(model) === null ? null : prepareGraph(readFileSync(file))
+  // What is no graph inside is left to the library, which has the words for it.
+  return readOr(null, () => (prepareGraph(model) === null ? null : prepareGraph(readFileSync(file))))
 }
 
 class OrtSession implements Session {

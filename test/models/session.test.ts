@@ -5,6 +5,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { systemClock } from '../../gateway/clock.ts'
 import { Fields } from '../../gateway/headers.ts'
 import { modelBytes, outline } from '../../gateway/models/onnx/outline.ts'
+import { field, integer } from '../../gateway/models/onnx/protobuf.ts'
 import { reasonOf } from '../../gateway/models/repository.ts'
 import { openSession, type Session } from '../../gateway/models/session.ts'
 import type { Column } from '../../gateway/payload/columns.ts'
@@ -162,6 +163,28 @@ test('of a large graph without weights nothing is left out', () => {
   expect(model.length).toBeGreaterThan(1 << 20)
 })
 
+test.each([-21, -20, -1, 0, 1, 20, 21])('a field of 256 KiB %i bytes beside short ones', (more) => {
+  // 256 KiB is what is kept; the short fields before and behind it always are.
+  const long = field(6, Buffer.alloc((1 << 18) + more, 'x'))
+  const [before, after] = [integer(1, 8), Buffer.concat([field(2, 'weir'), field(7, field(2, 'g'))])]
+  expect(outline(put(Buffer.concat([before, long, after])))!.equals(Buffer.concat(more > 0 ? [before, after] : [before, long, after]))).toBe(true)
+})
+
+test.each([
+  ['the graph', field(7, Buffer.from([0xff]))],
+  ['a node', field(7, field(1, Buffer.from([0x0a, 0x7f])))],
+  ['an output', field(7, field(12, Buffer.from([0x12, 0x7f])))],
+  ['weights', field(7, field(5, Buffer.from([0x70])))],
+])('%s that is no message is left to the library', async (_what, model) => {
+  const file = put(Buffer.concat([integer(1, 8), model]))
+  expect(await reason(file)).toBe('m/1/model.onnx: Protobuf parsing failed.')
+  expect(modelBytes(file)).toBe(model.length + 2)
+})
+
+test('a file that is all short fields is not held', () => {
+  expect(outline(put(Buffer.alloc(70 << 20, field(6, Buffer.alloc(1 << 17)))))).toBeNull()
+})
+
 test.each([1, 100, 1000, -1])('a file that is no protocol buffer is left to the library (%d)', async (length) => {
   const model = identity('BF16', ['N'])
   const file = put(length < 0 ? model.subarray(0, length) : Buffer.concat([model.subarray(0, 10), Buffer.alloc(length, 0xff)]))
@@ -212,6 +235,12 @@ describe('weights in other files', () => {
   test('are found from a graph that was rewritten', async () => {
     const file = put(graph({ ...plain('w.bin'), outputs: [maps('p', 'BYTES')], nodes: [...plain('').nodes, { op: 'ZipMap', domain: 'ai.onnx.ml', inputs: ['y'], outputs: ['p'], attributes: { classlabels_strings: ['a', 'b', 'c'] } }], opsets: [['', 17], ['ai.onnx.ml', 1]] }), { 'w.bin': bytes(0, 5, 6, 7) })
     expect((await (await open(file)).run([x], ['p'])).columns).toEqual([floats('p', [1, 3], 5, 6, 7)])
+  })
+
+  test('that a rewritten graph misses are told without a path of the server', async () => {
+    const file = put(graph({ ...plain('w.bin'), outputs: [{ name: 'y', type: 'FP32', shape: ['N', 3] }, { name: 'b', type: 'BF16', shape: ['N', 3] }], nodes: [...plain('').nodes, { op: 'Cast', inputs: ['y'], outputs: ['b'], attributes: { to: 16n } }] }))
+    expect(await reason(file)).toContain('External data path does not exist')
+    expect(await reason(file)).not.toContain(folder.path)
   })
 
   test('of the body of an If and of a constant are counted', () => {

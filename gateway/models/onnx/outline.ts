@@ -2,14 +2,18 @@
 import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs'
 import { dirname, isAbsolute, join, normalize, sep } from 'node:path'
 import { clip } from '../../payload/json.ts'
-import { all, field, fields, integers, MAX_HEAD, ProtobufError, readHead, text } from './protobuf.ts'
+import { all, field, fields, integers, MAX_HEAD, ProtobufError, readHead, readOr, text } from './protobuf.ts'
 import { ATTRIBUTE, ENTRY, GRAPH, MODEL, NODE, TENSOR } from './schema.ts'
 
 /** A protocol buffer cannot be longer, and neither can what Node reads at once. */
 export const MAX_FILE_BYTES = 2 ** 31
 /** Fields above this are weights: they are left out. */
 const KEPT = 1 << 18
-const WINDOW = 1 << 18
+/** More than this without weights is no graph that anybody trained: it is left to the library. */
+const MAX_OUTLINE = 1 << 26
+/** What is read at once, and more than any field that is kept. */
+const PART = KEPT + MAX_HEAD
+const WINDOW = 2 * PART
 /** Of subgraphs in subgraphs. */
 const MAX_DEPTH = 8
 
@@ -21,7 +25,7 @@ const LEVELS: Level = { [MODEL.graph]: { [GRAPH.node]: {}, [GRAPH.initializer]: 
 
 /**
  * The model as a message without fields that are longer than 256 KiB, which only weights are.
- * @returns null when it is no file or no protocol buffer: ONNX Runtime has the words for that
+ * @returns null when it is no file, no protocol buffer or endless: ONNX Runtime has the words for that
  * @throws an Error with a reason for the operator when it is too large
  */
 export function outline(file: string): Buffer | null {
@@ -45,25 +49,34 @@ export function outline(file: string): Buffer | null {
 
 function shrink(file: FileWindow, from: number, to: number, level: Level): Buffer {
   const parts: Buffer[] = []
+  // Fields that stay, one behind the other, are one part.
+  let start = from
   for (let at = from; at < to; ) {
     const cursor = { at: 0 }
     const head = readHead(file.bytes(at, Math.min(at + MAX_HEAD, to)), cursor)
     const begin = at + cursor.at
     const end = begin + head.length
     if (end > to) throw new ProtobufError(`field ${head.number} at byte ${at} is ${head.length} bytes long, ${to - begin} are left`)
-    const inner = level[head.number]
-    if (head.length <= KEPT) parts.push(Buffer.from(file.bytes(at, end)))
-    else if (inner !== undefined) parts.push(field(head.number, shrink(file, begin, end, inner)))
+    if (head.length > KEPT || end - start > PART) {
+      parts.push(file.copy(start, at))
+      start = at
+    }
+    if (head.length > KEPT) {
+      const inner = level[head.number]
+      if (inner !== undefined) parts.push(field(head.number, shrink(file, begin, end, inner)))
+      start = end
+    }
     at = end
   }
-  return Buffer.concat(parts)
+  return Buffer.concat([...parts, file.copy(start, to)])
 }
 
 /** Reads ahead, so that a thousand small fields are one read. */
 class FileWindow {
   readonly #descriptor: number
   readonly #size: number
-  readonly #buffer = Buffer.allocUnsafe(WINDOW + KEPT + MAX_HEAD)
+  readonly #buffer = Buffer.allocUnsafe(WINDOW)
+  #copied = 0
   #from = 0
   #to = 0
 
@@ -79,6 +92,13 @@ class FileWindow {
     return this.#buffer.subarray(from - this.#from, to - this.#from)
   }
 
+  /** @throws ProtobufError when that is too much altogether */
+  copy(from: number, to: number): Buffer {
+    this.#copied += to - from
+    if (this.#copied > MAX_OUTLINE) throw new ProtobufError(`more than ${MAX_OUTLINE} bytes beside weights`)
+    return Buffer.from(this.bytes(from, to))
+  }
+
   #read(from: number): void {
     const wanted = Math.min(this.#buffer.length, this.#size - from)
     this.#from = this.#to = from
@@ -92,7 +112,9 @@ class FileWindow {
  */
 export function externalFiles(model: Buffer, file: string): string[] {
   const found = new Set<string>()
-  for (const graph of all(model, MODEL.graph)) for (const location of locations(graph, 0)) found.add(join(dirname(file), inside(location)))
+  readOr(undefined, () => {
+    for (const graph of all(model, MODEL.graph)) for (const location of locations(graph, 0)) found.add(join(dirname(file), inside(location)))
+  })
   return [...found]
 }
 

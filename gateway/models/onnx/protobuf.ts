@@ -7,6 +7,16 @@
 /** What stands in the bytes is no message. */
 export class ProtobufError extends Error {}
 
+/** What a reading gives, or something else when the bytes are no message after all. */
+export function readOr<T>(otherwise: T, read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof ProtobufError) return otherwise
+    throw error
+  }
+}
+
 const VARINT = 0
 const FIXED64 = 1
 const BYTES = 2
