@@ -5,8 +5,8 @@ import type { InferenceData, Report, ToInference } from '../models/messages.ts'
 import { Runner } from '../models/runner.ts'
 import { openSession } from '../models/session.ts'
 
-const { busy } = workerData as InferenceData
-const runner = new Runner({ clock: systemClock, open: (file) => openSession(file, systemClock), busy: new Int32Array(busy) })
+const { intra_op_threads: intraOpThreads, busy } = workerData as InferenceData
+const runner = new Runner({ clock: systemClock, open: (file) => openSession(file, systemClock, { intraOpThreads }), busy: new Int32Array(busy) })
 const control = parentPort!
 const report = (message: Report): void => control.postMessage(message)
 

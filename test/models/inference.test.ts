@@ -61,7 +61,6 @@ describe('a model on the inference thread', () => {
     const legs = Array.from({ length: QUEUE - 1 }, () => new Leg(nobody))
     const waiting = legs.map((leg) => backend('cancer').send(exchange(cancer.text), leg) as Promise<unknown>)
     const outcomes = Promise.allSettled(waiting)
-    await new Promise((resolve) => setImmediate(resolve))
     const cause = new WeirError('CALLER_LEFT')
     for (const leg of legs) leg.cancel(cause)
     for (const outcome of await outcomes) expect(outcome).toEqual({ status: 'rejected', reason: cause })
@@ -125,7 +124,7 @@ describe('placement', () => {
       configOf(null, { auto: onnx('auto', join(fixtures, 'cancer/1/model.onnx')), text: onnx('text', join(fixtures, 'simple_string/1/model.onnx')), inline: onnx('inline', join(fixtures, 'cancer/1/model.onnx'), { placement: 'inline' }), thread: onThread('cancer') }),
       { log: memoryLog(), clock: systemClock },
     )
-    const [auto, text, inline, thread] = control.description.models
+    const [auto, text, inline, thread] = ['auto', 'text', 'inline', 'cancer'].map((name) => control.description.models.find((model) => model.name === name))
     expect(auto!.measured.run_us).toBeGreaterThan(0)
     expect(auto!.why).toMatch(/^a run of one row takes [0-9.]+ µs \(up to 200 µs is inline\)$/)
     expect(auto!.load_ms).toBeGreaterThan(0)
