@@ -7,6 +7,7 @@
 import { isUtf8 } from 'node:buffer'
 import { type Code, WeirError } from '../errors.ts'
 import type { Column } from './columns.ts'
+import { FloatScan } from './floats.ts'
 import { clip, type JsonReader } from './json.ts'
 import { INT64_RANGE, UINT64_RANGE } from './tensor.ts'
 
@@ -35,48 +36,66 @@ type Kind = 'number' | 'string' | 'boolean'
 /** What a column is made of, value by value; all of one kind. */
 export class Values {
   kind: Kind | null = null
+  /** Numbers one by one. */
   readonly #numbers: number[] = []
+  /** All numbers from the first list that was scanned on, which needs room to write into; `#count` are filled. */
+  #block: Float64Array | null = null
+  #count = 0
   readonly #strings: string[] = []
   /** Exact values of integers beyond 2^53, by position. */
   #wide: Map<number, bigint> | null = null
-  #fractions = false
-  #missing = false
+  #scan: FloatScan | null = null
 
-  /** A number that is no safe integer keeps its exact value, if it has one. @param exact null: not an integer, or beyond 20 characters */
+  number(value: number): void {
+    const at = this.#count++
+    if (this.#block === null) this.#numbers.push(value)
+    else this.#room(this.#block, 1)[at] = value
+  }
+
+  /** An integer that no double holds for sure. @param exact null: beyond 20 characters */
   wideNumber(value: number, exact: bigint | null): void {
-    if (exact === null || exact < INT64_RANGE.min || exact > UINT64_RANGE.max) this.#fractions = true
-    else (this.#wide ??= new Map()).set(this.#numbers.length, exact)
-    this.#numbers.push(value)
-  }
-
-  number(value: number, integral: boolean): void {
-    if (!integral) this.#fractions = true
-    this.#numbers.push(value)
-  }
-
-  missing(): void {
-    this.#missing = true
-    this.#numbers.push(Number.NaN)
+    if (exact !== null && exact >= INT64_RANGE.min && exact <= UINT64_RANGE.max) (this.#wide ??= new Map()).set(this.#count, exact)
+    this.number(value)
   }
 
   string(text: string): void {
     this.#strings.push(text)
   }
 
-  boolean(yes: boolean): void {
-    this.#numbers.push(yes ? 1 : 0)
+  /**
+   * Reads usual numbers of a list up to what is none, or to its end.
+   * @param most that are expected; of more, only their count is kept
+   * @returns how many, and whether the list was left
+   */
+  scan(json: JsonReader, most: number): { count: number; left: boolean } {
+    const scan = (this.#scan ??= new FloatScan(json.bytes))
+    const left = scan.run(json.pos, this.#room(this.#block ?? Float64Array.from(this.#numbers), most), this.#count)
+    const count = scan.count - this.#count
+    json.pos = scan.pos
+    this.#count += Math.min(count, most)
+    return { count, left }
   }
 
   column(name: string, shape: readonly number[]): Column {
     if (this.kind === 'string') return { name, dtype: 'BYTES', shape, data: this.#strings }
-    if (this.kind === 'boolean') return { name, dtype: 'BOOL', shape, data: Uint8Array.from(this.#numbers) }
+    const numbers = this.#block === null ? Float64Array.from(this.#numbers) : this.#block.slice(0, this.#count)
+    if (this.kind === 'boolean') return { name, dtype: 'BOOL', shape, data: Uint8Array.from(numbers) }
     const wide = this.#wide
-    if (wide !== null && !this.#fractions && !this.#missing) {
-      const exact = this.#numbers.map((value, i) => wide.get(i) ?? BigInt(value))
-      if (exact.every((value) => value <= INT64_RANGE.max)) return { name, dtype: 'INT64', shape, data: BigInt64Array.from(exact) }
-      if (exact.every((value) => value >= 0n)) return { name, dtype: 'UINT64', shape, data: BigUint64Array.from(exact) }
+    if (wide !== null && numbers.every(Number.isInteger)) {
+      const exact = Array.from(numbers, (value, i) => wide.get(i) ?? BigInt(value))
+      if (exact.every((value) => value >= INT64_RANGE.min && value <= INT64_RANGE.max)) return { name, dtype: 'INT64', shape, data: BigInt64Array.from(exact) }
+      if (exact.every((value) => value >= 0n && value <= UINT64_RANGE.max)) return { name, dtype: 'UINT64', shape, data: BigUint64Array.from(exact) }
     }
-    return { name, dtype: 'FP64', shape, data: Float64Array.from(this.#numbers) }
+    return { name, dtype: 'FP64', shape, data: numbers }
+  }
+
+  /** The block with room for `more` numbers behind those that count. */
+  #room(block: Float64Array, more: number): Float64Array {
+    this.#block = block
+    if (this.#count + more <= block.length) return block
+    this.#block = new Float64Array(Math.max(this.#count + more, 2 * block.length))
+    this.#block.set(block)
+    return this.#block
   }
 }
 
@@ -93,8 +112,9 @@ export class Collector {
   /** Lengths of the lists of a cell, learnt from the first one: open until its first value or its first closing bracket. */
   readonly #shape: number[] = []
   #open = true
-  /** Indices of the element that is read, within its cell. */
+  /** Indices of the element that is read, within its cell; the first `#depth` count. */
   readonly #path: number[] = []
+  #depth = 0
 
   /** @param list how the key is called whose values have no name of their own (`instances`): errors point into it */
   constructor(name: string, dialect: Dialect, list = '') {
@@ -105,7 +125,6 @@ export class Collector {
 
   /** @param row -1: the cell is the whole tensor */
   cell(json: JsonReader, row: number): void {
-    this.#path.length = 0
     if (json.kind() === 'array') return this.#elements(json, row, 0)
     if (this.#shape.length > 0) throw this.#wrong(row, `expected a list of ${this.#shape.join(' × ')}, found ${json.describe()}`)
     this.#scalar(json, row)
@@ -128,17 +147,24 @@ export class Collector {
       shape.push(0)
     }
     const learning = this.#open
+    const numbers = !learning && depth + 1 === shape.length && this.#values.kind === 'number'
     let length = 0
     if (json.enterArray()) {
       do {
+        if (numbers) {
+          const { count, left } = this.#values.scan(json, Math.max(0, shape[depth]! - length))
+          length += count
+          if (left) break
+        }
         this.#path[depth] = length
+        this.#depth = depth + 1
         if (json.kind() === 'array') this.#elements(json, row, depth + 1)
         else if (depth + 1 < shape.length) throw this.#wrong(row, `expected a list, found ${json.describe()}`)
         else this.#scalar(json, row)
         length++
       } while (json.nextElement())
     }
-    this.#path.length = depth
+    this.#depth = depth
     this.#open = false
     if (learning) shape[depth] = length
     else if (shape[depth] !== length) throw this.#wrong(row, `expected a list of ${shape[depth]}, found ${length}`)
@@ -152,7 +178,7 @@ export class Collector {
     if (kind === 'null') {
       json.null()
       this.#nullAt ??= this.#place(row)
-      values.missing()
+      values.number(Number.NaN)
     } else if (kind === 'string') {
       const text = json.string()
       this.#is('string', row, JSON.stringify(clip(text)))
@@ -160,7 +186,7 @@ export class Collector {
     } else if (kind === 'boolean') {
       const yes = json.boolean()
       this.#is('boolean', row, String(yes))
-      values.boolean(yes)
+      values.number(yes ? 1 : 0)
     } else this.#bytes(json, row)
   }
 
@@ -174,7 +200,7 @@ export class Collector {
     }
     // A token may say Infinity; digits may not.
     if ((value === Infinity || value === -Infinity) && !json.token.endsWith('y')) throw this.#outOfRange(json, row)
-    this.#values.number(value, json.integral)
+    this.#values.number(value)
   }
 
   #bytes(json: JsonReader, row: number): void {
@@ -200,7 +226,7 @@ export class Collector {
   }
 
   #place(row: number): string {
-    const path = this.#path.map((index) => `[${index}]`).join('')
+    const path = this.#path.slice(0, this.#depth).map((index) => `[${index}]`).join('')
     if (this.#name === '' && this.#list !== '') return `${this.#list}${row < 0 ? '' : `[${row}]`}${path}`
     return `"${clip(this.#name)}"${row < 0 ? '' : ` in row ${row}`}${path === '' ? '' : ` at ${path}`}`
   }

@@ -42,7 +42,7 @@ function column(name: string, spelled: readonly string[]): Column {
   const values = new Values()
   if (spelled.length > 0 && spelled.every((cell) => TRUTH.test(cell))) {
     values.kind = 'boolean'
-    for (const cell of spelled) values.boolean(cell.toLowerCase() === 'true')
+    for (const cell of spelled) values.number(cell.toLowerCase() === 'true' ? 1 : 0)
   } else if (spelled.every((cell) => MISSING.has(cell) || NUMBER.test(cell))) {
     values.kind = 'number'
     for (const cell of spelled) addNumber(values, cell)
@@ -55,10 +55,9 @@ function column(name: string, spelled: readonly string[]): Column {
 }
 
 function addNumber(values: Values, cell: string): void {
-  if (MISSING.has(cell)) return values.missing()
-  const value = Number(cell)
-  if (INTEGER.test(cell) && !Number.isSafeInteger(value)) values.wideNumber(value, BigInt(cell))
-  else values.number(value, INTEGER.test(cell))
+  const value = MISSING.has(cell) ? Number.NaN : Number(cell)
+  if (Number.isInteger(value) && !Number.isSafeInteger(value) && INTEGER.test(cell)) values.wideNumber(value, BigInt(cell))
+  else values.number(value)
 }
 
 /** The records of a CSV text, one after the other. Empty lines are read over. */

@@ -14,6 +14,7 @@ export function readFrame(json: JsonReader, dialect: Dialect): Column[] {
   let names: string[] | null = null
   let indices = -1
   let dataAt = -1
+  let read: ReturnType<typeof readData> | null = null
   json.members((key) => {
     if (key !== 'columns' && key !== 'index' && key !== 'data') throw new WeirError(side.json, `"${KEY}" has "${clip(key)}"; expected "columns", "index" and "data" alone`)
     if ((key === 'columns' && names !== null) || (key === 'index' && indices >= 0) || (key === 'data' && dataAt >= 0)) throw new WeirError(side.json, `"${KEY}" has "${key}" twice`)
@@ -22,17 +23,23 @@ export function readFrame(json: JsonReader, dialect: Dialect): Column[] {
     else if (key === 'index') indices = countOf(json)
     else {
       dataAt = json.pos
-      json.skip()
+      if (names === null) json.skip()
+      else read = readData(json, names, dialect)
     }
   })
   if (dataAt < 0) throw new WeirError(side.json, `"${KEY}" has no "data"`)
-  // The names may come behind the data, so that is read at the end.
-  const after = json.pos
-  json.pos = dataAt
-  const { columns, rows } = readData(json, names, dialect)
-  json.pos = after
+  const { columns, rows } = read ?? readAt(json, dataAt, names, dialect)
   if (indices >= 0 && indices !== rows) throw new WeirError(side.value, `"${KEY}.index" has ${indices} entries, "data" ${rows} rows`)
   return columns
+}
+
+/** The data when it came before the names, or without any. */
+function readAt(json: JsonReader, at: number, names: readonly string[] | null, dialect: Dialect): ReturnType<typeof readData> {
+  const after = json.pos
+  json.pos = at
+  const read = readData(json, names, dialect)
+  json.pos = after
+  return read
 }
 
 /** Names are texts, or whole numbers in a frame that was made without names. */
@@ -85,16 +92,16 @@ function readData(json: JsonReader, names: readonly string[] | null, dialect: Di
 
 function readRow(json: JsonReader, row: number, collectors: Collector[], learning: boolean, dialect: Dialect): void {
   const { side } = dialect
-  const at = `"${KEY}.data[${row}]"`
-  if (json.kind() !== 'array') throw new WeirError(side.json, `${at}: expected a list of values, found ${json.describe()}`)
+  const at = (): string => `"${KEY}.data[${row}]"`
+  if (json.kind() !== 'array') throw new WeirError(side.json, `${at()}: expected a list of values, found ${json.describe()}`)
   let width = 0
   if (json.enterArray()) {
     do {
       if (learning && width < MAX_COLUMNS) collectors.push(new Collector(String(width), dialect))
       const collector = collectors[width++]
-      if (collector === undefined) throw new WeirError(side.value, `${at}: expected ${collectors.length} values, found more`)
+      if (collector === undefined) throw new WeirError(side.value, `${at()}: expected ${collectors.length} values, found more`)
       collector.cell(json, row)
     } while (json.nextElement())
   }
-  if (width !== collectors.length) throw new WeirError(side.value, `${at}: expected ${collectors.length} values, found ${width}`)
+  if (width !== collectors.length) throw new WeirError(side.value, `${at()}: expected ${collectors.length} values, found ${width}`)
 }

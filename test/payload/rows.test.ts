@@ -46,6 +46,35 @@ describe('reading', () => {
     expect(read('[{"v":[]},{"v":[]}]').columns).toEqual([{ name: 'v', dtype: 'FP64', shape: [2, 0], data: new Float64Array(0) }])
   })
 
+  test('lists after the first are as strict as that one', () => {
+    expect(read('[{"v":[1,2,3]},{"v":[ 4 , null,-0.5e1]},{"v":[null,1e-7,12345678901234567890123]}]').columns).toEqual([
+      { name: 'v', dtype: 'FP64', shape: [3, 3], data: Float64Array.of(1, 2, 3, 4, Number.NaN, -5, Number.NaN, 1e-7, 1.2345678901234568e22) },
+    ])
+    expect(read('[{"v":[1,2]},{"v":[9007199254740993,3]}]').columns).toEqual([{ name: 'v', dtype: 'INT64', shape: [2, 2], data: BigInt64Array.of(1n, 2n, 9007199254740993n, 3n) }])
+    for (const [second, message] of [
+      ['[3,4,5]', '"v" in row 1: expected a list of 2, found 3'],
+      ['[3,4,5,null,7]', '"v" in row 1: expected a list of 2, found 5'],
+      ['[3]', '"v" in row 1: expected a list of 2, found 1'],
+      ['[]', '"v" in row 1: expected a list of 2, found 0'],
+      ['[3,"x"]', '"v" in row 1 at [1]: expected a number as before, found "x"'],
+      ['[[3],4]', '"v" in row 1 at [0]: expected lists 1 deep, found deeper ones'],
+      ['[3,1e999]', '"v" in row 1 at [1]: expected a number in the range of FP64, found 1e999'],
+    ]) expect(() => read(`[{"v":[1,2]},{"v":${second}}]`)).toThrow(message)
+    for (const second of ['[3,04]', '[3,4', '[3,+4]', '[3,4.]', '[3 4]', '[,3]', '[3,4,]', '[3,.4]']) expect(() => read(`[{"v":[1,2]},{"v":${second}}]`)).toThrow('invalid JSON at byte')
+  })
+
+  test('matrices are what JSON.parse makes of them', () => {
+    const number = fc.oneof(fc.double({ noNaN: true, noDefaultInfinity: true }), fc.integer(), fc.constant(null))
+    const matrix = fc.integer({ min: 1, max: 6 }).chain((width) => fc.array(fc.array(number, { minLength: width, maxLength: width }), { minLength: 1, maxLength: 6 }))
+    fc.assert(fc.property(matrix, fc.constantFrom(undefined, 1), (values, space) => {
+      const [column] = read(JSON.stringify({ v: values }, null, space)).columns
+      const expected = (JSON.parse(JSON.stringify(values)) as (number | null)[][]).flat().map((value) => value ?? Number.NaN)
+      expect(column!.shape).toEqual([1, values.length, values[0]!.length])
+      // Large whole numbers may have made it a column of exact integers.
+      expect(Float64Array.from(column!.data as ArrayLike<number>, Number)).toEqual(Float64Array.from(expected))
+    }))
+  })
+
   test('integers a double cannot hold stay exact when the column is whole', () => {
     expect(read('[{"id":9007199254740993},{"id":-1}]').columns[0]).toEqual({ name: 'id', dtype: 'INT64', shape: [2], data: BigInt64Array.of(9007199254740993n, -1n) })
     expect(read('{"id":18446744073709551615}').columns[0]).toEqual({ name: 'id', dtype: 'UINT64', shape: [1], data: BigUint64Array.of(18446744073709551615n) })
