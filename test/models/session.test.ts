@@ -1,5 +1,5 @@
 /** A loaded graph: shapes, several tensors, failures, its end; and files that are not to be loaded at all. */
-import { closeSync, ftruncateSync, mkdirSync, openSync, readdirSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, ftruncateSync, mkdirSync, openSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { systemClock } from '../../gateway/clock.ts'
@@ -14,6 +14,8 @@ import { type Graph, graph, graphBody, identity, type Initializer, maps, sequenc
 import { badModels, fixtures, golden, temporary } from './setup.ts'
 
 const folder = temporary()
+/** One entry a thread of this process, on Linux. */
+const TASKS = '/proc/self/task'
 const sessions: Session[] = []
 let made = 0
 afterAll(async () => {
@@ -92,6 +94,19 @@ test('two threads for a run give what one gives', async () => {
   const x = floats('x', [8, 64], ...Array.from({ length: 512 }, (_, i) => i % 7))
   const [a, b] = await Promise.all([one.run([x], ['y']), two.run([x], ['y'])])
   a.columns[0]!.data.forEach((value, i) => expect(Number(b.columns[0]!.data[i])).toBeCloseTo(Number(value), 4))
+})
+
+test.runIf(existsSync(TASKS))('a session has the threads it was given, and no others', async () => {
+  const file = put(slow(8, 1))
+  const threads = async (options?: { intraOpThreads: number }): Promise<number> => {
+    const before = readdirSync(TASKS).length
+    await open(file, options)
+    return readdirSync(TASKS).length - before
+  }
+  await threads()
+  expect(await threads()).toBeLessThan(3)
+  // The one that runs is among the four.
+  expect(await threads({ intraOpThreads: 4 })).toBeGreaterThanOrEqual(3)
 })
 
 // ---------------------------------------------------------------- failures and the end
@@ -182,7 +197,9 @@ test.each([
 })
 
 test('a file that is all short fields is not held', () => {
-  expect(outline(put(Buffer.alloc(70 << 20, field(6, Buffer.alloc(1 << 17)))))).toBeNull()
+  const short = field(6, Buffer.alloc(1 << 17))
+  expect(outline(put(Buffer.alloc(511 * short.length, short)))!.length).toBe(511 * short.length)
+  expect(outline(put(Buffer.alloc(513 * short.length, short)))).toBeNull()
 })
 
 test.each([1, 100, 1000, -1])('a file that is no protocol buffer is left to the library (%d)', async (length) => {

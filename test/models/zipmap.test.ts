@@ -100,7 +100,7 @@ test('one that the body of a Loop reads is left alone', () => {
   expect(prepareGraph(model({ other: 1n }))).not.toBeNull()
 })
 
-test('the type it had as a sequence of maps is forgotten', async () => {
+test('its type as a sequence of maps, declared among those between, does no harm', async () => {
   const session = await open(graph({
     inputs: [{ name: 'x', type: 'FP32', shape: ['N', 3] }], outputs: [maps('p', 'BYTES')], between: [maps('p', 'BYTES')],
     nodes: [zipMap('x', 'p', { classlabels_strings: ['a', 'b', 'c'] })], opsets: ML,

@@ -52,9 +52,6 @@ function replaced({ number, bytes }: Field, graph: Buffer, classes: Prepared['cl
       const standIn = outputs.get(name)
       return standIn === undefined ? undefined : [field(number, asFloat(bytes, standIn))]
     }
-    case GRAPH.valueInfo:
-      // The type it had as a sequence of maps.
-      return classes.has(text(bytes, VALUE.name)) ? [] : undefined
     default:
       return undefined
   }
