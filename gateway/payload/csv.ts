@@ -4,10 +4,10 @@
  */
 import { isUtf8 } from 'node:buffer'
 import { WeirError } from '../errors.ts'
-import { Values } from './collector.ts'
 import type { Column } from './columns.ts'
 import { clip } from './json.ts'
 import { MAX_COLUMNS } from './table.ts'
+import { Values } from './values.ts'
 
 const NUMBER = /^\s*[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?\s*$/
 const INTEGER = /^\s*[+-]?\d{1,20}\s*$/
