@@ -1,7 +1,7 @@
 /** Addresses, URLs, hosts and networks as users write them. Each function gives the value, or a complaint that never shows credentials. */
 import { isIP, isIPv4, isIPv6 } from 'node:net'
 import { resolve } from 'node:path'
-import type { Address, EndpointConfig } from './config.ts'
+import type { Address, EndpointAddress } from './config.ts'
 import type { Complaint } from './issues.ts'
 
 /** sun_path of Linux holds 108 bytes, the closing NUL included (unix(7)). */
@@ -27,7 +27,7 @@ export function parseAddress(text: string, base: string): Address | Complaint {
 }
 
 /** `http://host[:port][/prefix]`, `https://…`, `unix:path`. */
-export function parseEndpoint(text: string, base: string): EndpointConfig | Complaint {
+export function parseEndpoint(text: string, base: string): EndpointAddress | Complaint {
   const bad = (message: string, help = ''): Complaint => ({ rule: 'bad-url', message, help: help === '' ? 'Write `http://host[:port][/prefix]`, `https://…` or `unix:/path`.' : help })
   if (text.startsWith('unix:')) {
     const address = parseSocket(text.slice(5), base, 'bad-url')
@@ -47,7 +47,7 @@ export function parseEndpoint(text: string, base: string): EndpointConfig | Comp
   return endpoint(scheme, authority, path, bad)
 }
 
-function endpoint(scheme: 'http' | 'https', authority: string, path: string, bad: (message: string) => Complaint): EndpointConfig | Complaint {
+function endpoint(scheme: 'http' | 'https', authority: string, path: string, bad: (message: string) => Complaint): EndpointAddress | Complaint {
   const [, host, digits] = /^(\[[^\]]*\]|[^:[\]]*)(?::(.*))?$/.exec(authority) ?? []
   const usual = scheme === 'http' ? 80 : 443
   const port = digits === undefined ? usual : parsePort(digits, 1)

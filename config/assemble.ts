@@ -1,6 +1,6 @@
 /** From valid parts of the file to the types of `config.ts`. Each function reports what the schema cannot say and gives null then. */
 import { isComplaint, parseAddress, parseEndpoint } from './addresses.ts'
-import type { Address, AdminConfig, AnswerBackendConfig, BackendConfig, BatchingConfig, EndpointConfig, HttpBackendConfig, ListenConfig, ServerTls, SpeaksConfig, UpstreamTls } from './config.ts'
+import type { Address, AdminConfig, AnswerBackendConfig, BackendConfig, BatchingConfig, EjectionConfig, EndpointConfig, HealthConfig, HttpBackendConfig, ListenConfig, ServerTls, SpeaksConfig, UpstreamTls } from './config.ts'
 import { needFile } from './files.ts'
 import { join } from './issues.ts'
 import { complain, type Scene } from './scene.ts'
@@ -46,8 +46,8 @@ export function admin(scene: Scene, written: string | { address: string; token?:
 
 interface WrittenHttp {
   readonly url?: string
-  readonly urls?: readonly string[]
-  readonly balance?: HttpBackendConfig['balance']
+  readonly urls?: readonly WrittenUrl[]
+  readonly balance?: Exclude<HttpBackendConfig['balance'], 'hash'> | { readonly hash: string }
   readonly connect: number
   readonly response_headers: number
   readonly idle: number
@@ -58,7 +58,15 @@ interface WrittenHttp {
   readonly headers?: Readonly<Record<string, string>>
   readonly tls?: Partial<Omit<UpstreamTls, 'verify'>> & { readonly verify: boolean }
   readonly speaks?: WrittenSpeaks
+  readonly health?: { readonly path?: string; readonly tcp: boolean; readonly interval: number; readonly timeout: number; readonly unhealthy: number; readonly healthy: number }
+  readonly ejection: 'off' | { readonly consecutive: number; readonly error_rate: number; readonly min_requests: number; readonly window: number; readonly base: number; readonly max: number; readonly max_percent: number }
+  readonly limits?: { readonly in_flight: number; readonly queue: number; readonly queue_wait: number; readonly adaptive: 'off' | { readonly min: number } }
+  readonly throttle?: { readonly multiplier: number; readonly window: number }
+  readonly slow_start: number
+  readonly panic: number
+  readonly dns_refresh: number
 }
+type WrittenUrl = string | { readonly url: string; readonly weight: number; readonly zone?: string; readonly priority: number }
 type WrittenSpeaks = SpeaksConfig['format'] | { readonly format: SpeaksConfig['format']; readonly model?: string; readonly version?: string | number; readonly columns?: readonly string[] }
 export type WrittenBatching = 'off' | { readonly max_rows: number; readonly max_wait: number }
 interface WrittenAnswer {
@@ -102,14 +110,15 @@ function speaks(scene: Scene, written: WrittenSpeaks | undefined, path: string):
 }
 
 function http(scene: Scene, name: string, written: WrittenHttp, path: string): HttpBackendConfig | null {
-  const places = written.url !== undefined ? [[written.url, join(path, 'url')] as const] : (written.urls ?? []).map((url, i) => [url, join(join(path, 'urls'), i)] as const)
+  const places = written.url !== undefined ? [[written.url, join(path, 'url')] as const] : (written.urls ?? []).map((one, i) => [one, join(join(path, 'urls'), i)] as const)
   const endpoints: EndpointConfig[] = []
   const seen = new Map<string, string>()
-  for (const [url, at] of places) {
+  for (const [one, at] of places) {
+    const { url, weight, zone = '', priority } = typeof one === 'string' ? { url: one, weight: 1, priority: 0 } : one
     const parsed = parseEndpoint(url, scene.base)
     if (isComplaint(parsed)) complain(scene, at, parsed)
     else if (seen.has(JSON.stringify(parsed))) complain(scene, at, { rule: 'duplicate-endpoint', message: 'this endpoint is listed twice', help: 'An endpoint twice would get twice the share; list each once.' })
-    else endpoints.push(parsed)
+    else endpoints.push({ ...parsed, weight, zone, priority })
     if (!isComplaint(parsed)) seen.set(JSON.stringify(parsed), at)
   }
   const headers = written.headers === undefined ? [] : fields(scene, written.headers, join(path, 'headers'), BACKEND_FIELDS)
@@ -120,7 +129,13 @@ function http(scene: Scene, name: string, written: WrittenHttp, path: string): H
   }
   return {
     kind: 'http', name, endpoints, headers,
-    balance: written.balance ?? 'least_request',
+    balance: typeof written.balance === 'object' ? 'hash' : (written.balance ?? 'least_request'),
+    hash_by: typeof written.balance === 'object' ? written.balance.hash : '',
+    slow_start_ms: written.slow_start, panic: written.panic / 100, dns_refresh_ms: written.dns_refresh,
+    health: health(scene, written.health, join(path, 'health')),
+    ejection: ejection(scene, written.ejection, join(path, 'ejection')),
+    limits: written.limits === undefined ? null : limits(scene, written.limits, join(path, 'limits')),
+    throttle: written.throttle === undefined ? null : { multiplier: written.throttle.multiplier, window_ms: written.throttle.window },
     connect_ms: written.connect, response_headers_ms: written.response_headers, idle_ms: written.idle,
     connections: written.connections, keep_alive_ms: written.keep_alive, lifetime_ms: written.lifetime,
     // A certificate and a virtual host go by the name in the url; a plain-http model server sees the caller's Host, as behind any reverse proxy.
@@ -128,6 +143,29 @@ function http(scene: Scene, name: string, written: WrittenHttp, path: string): H
     tls: upstreamTls(scene, written.tls, join(path, 'tls')),
     speaks: speaks(scene, written.speaks, join(path, 'speaks')),
   }
+}
+
+/** What a server of the Open Inference Protocol answers when it can serve. */
+const READY_PATH = '/v2/health/ready'
+
+function health(scene: Scene, written: WrittenHttp['health'], path: string): HealthConfig | null {
+  if (written === undefined) return null
+  const { interval, timeout, unhealthy, healthy, tcp } = written
+  if (tcp && written.path !== undefined) return complain(scene, join(path, 'path'), { rule: 'conflicting-keys', message: '`path` does not go with `tcp`', help: 'A check is one of the two.' })
+  if (timeout > interval) return complain(scene, path, { rule: 'out-of-range', message: '`timeout` is longer than `interval`', help: 'One check ends before the next begins.' })
+  return { check: tcp ? 'tcp' : 'http', path: tcp ? '' : (written.path ?? READY_PATH), interval_ms: interval, timeout_ms: timeout, unhealthy, healthy }
+}
+
+function ejection(scene: Scene, written: WrittenHttp['ejection'], path: string): EjectionConfig | null {
+  if (written === 'off') return null
+  const { consecutive, min_requests, window, base, max } = written
+  if (base > max) return complain(scene, path, { rule: 'out-of-range', message: '`base` is longer than `max`', help: 'The first ejection is the shortest.' })
+  return { consecutive, error_rate: written.error_rate / 100, min_requests, window_ms: window, base_ms: base, max_ms: max, max_share: written.max_percent / 100 }
+}
+
+function limits(scene: Scene, { in_flight, queue, queue_wait, adaptive }: NonNullable<WrittenHttp['limits']>, path: string): HttpBackendConfig['limits'] {
+  if (adaptive !== 'off' && adaptive.min > in_flight) return complain(scene, join(path, 'adaptive'), { rule: 'out-of-range', message: '`min` is more than `in_flight`', help: 'The limit moves between the two.' })
+  return { in_flight, queue, queue_wait_ms: queue_wait, adaptive: adaptive === 'off' ? null : adaptive }
 }
 
 function upstreamTls(scene: Scene, tls: WrittenHttp['tls'], path: string): UpstreamTls {

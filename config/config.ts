@@ -43,6 +43,12 @@ export interface LimitsConfig {
   readonly in_flight: number
 }
 
+/** How deadlines travel. Names are lower case; '' = not used. */
+export interface DeadlinesConfig {
+  /** Read from trusted callers (`forwarded.trusted`) and written to backends: what is left, whole milliseconds. */
+  readonly header: string
+}
+
 /** What weir tells backends about the caller, and what it believes of it. */
 export interface ForwardedConfig {
   /** CIDRs whose X-Forwarded-*, Forwarded and X-Request-Id are believed; nobody by default. */
@@ -62,13 +68,67 @@ export interface UpstreamTls {
   readonly server_name: string
 }
 
-export interface EndpointConfig {
+export interface EndpointAddress {
   readonly scheme: 'http' | 'https'
   readonly address: Address
   /** Host (and port if not the default) as written in the url. */
   readonly authority: string
   /** Path of the url, put before every target; '' for none. Never ends in '/'. */
   readonly prefix: string
+}
+
+export interface EndpointConfig extends EndpointAddress {
+  /** Share among the endpoints of one priority; > 0. */
+  readonly weight: number
+  /** Where it stands; endpoints of weir's own zone come first. '' = not told. */
+  readonly zone: string
+  /** 0 is the first choice; higher numbers are asked when the lower ones are not available (Envoy's priority levels). */
+  readonly priority: number
+}
+
+/** Active health checks. Durations in milliseconds. */
+export interface HealthConfig {
+  /** `http`: GET `path`, 2xx is healthy. `tcp`: a connection that stands. */
+  readonly check: 'http' | 'tcp'
+  readonly path: string
+  readonly interval_ms: number
+  readonly timeout_ms: number
+  /** Failures in a row that make it unhealthy, successes in a row that make it healthy again. */
+  readonly unhealthy: number
+  readonly healthy: number
+}
+
+/** Passive ejection (Envoy's outlier detection, linkerd's exact windows). Durations in milliseconds, shares from 0 to 1. */
+export interface EjectionConfig {
+  /** 5xx and connection failures in a row. */
+  readonly consecutive: number
+  /** Share of failures in the window; 0 = not looked at. */
+  readonly error_rate: number
+  readonly min_requests: number
+  readonly window_ms: number
+  /** First ejection; doubles with each one that follows, up to `max_ms`. */
+  readonly base_ms: number
+  readonly max_ms: number
+  /** Most endpoints ejected at the same time, share of all. */
+  readonly max_share: number
+}
+
+/** What is sent to one backend at the same time, per data thread. */
+export interface BackendLimits {
+  readonly in_flight: number
+  /** Requests that wait for a place; 503 beyond. */
+  readonly queue: number
+  /** Longest wait for a place, milliseconds. */
+  readonly queue_wait_ms: number
+  /** The limit follows latency between `min` and `in_flight` (gradient of Netflix's concurrency-limits and Envoy); null = fixed. */
+  readonly adaptive: { readonly min: number } | null
+}
+
+/** Client-side throttling (Site Reliability Engineering, ch. 21). */
+export interface ThrottleConfig {
+  /** Requests are let through while they are at most this many times the accepted ones; > 1. */
+  readonly multiplier: number
+  readonly window_ms: number
 }
 
 /** How bodies are read and written; implementations are in `gateway/payload/`. */
@@ -89,7 +149,19 @@ export interface HttpBackendConfig {
   readonly kind: 'http'
   readonly name: string
   readonly endpoints: readonly EndpointConfig[]
-  readonly balance: 'least_request' | 'round_robin' | 'random'
+  readonly balance: 'least_request' | 'peak_ewma' | 'round_robin' | 'random' | 'hash'
+  /** Selector of what `hash` hashes; '' with another balance. */
+  readonly hash_by: string
+  /** An endpoint that comes back, or is new, gets its full share only after this long, milliseconds; 0 = at once. */
+  readonly slow_start_ms: number
+  /** When this share of the endpoints or less is available, all are used (Envoy's panic threshold); 0 = never. */
+  readonly panic: number
+  /** How often names are resolved again, milliseconds; 0 = the platform's own resolution at each connection. */
+  readonly dns_refresh_ms: number
+  readonly health: HealthConfig | null
+  readonly ejection: EjectionConfig | null
+  readonly limits: BackendLimits | null
+  readonly throttle: ThrottleConfig | null
   readonly connect_ms: number
   readonly response_headers_ms: number
   readonly idle_ms: number
@@ -180,6 +252,8 @@ export interface RouteConfig {
   readonly match: MatchConfig
   readonly backend: string
   readonly format: FormatName | null
+  /** Who is shed first under overload (Gateway API Inference Extension's criticality). */
+  readonly criticality: 'critical' | 'standard' | 'sheddable'
   readonly max_body_bytes: number
   readonly plugins: readonly PluginConfig[]
 }
@@ -207,6 +281,24 @@ export interface InferenceConfig {
   readonly intra_op_threads: number
   /** Most requests of one data thread that wait for these threads or run there; 503 beyond. */
   readonly queue: number
+}
+
+/** When the gateway itself has too much to do; each signal null = not looked at. */
+export interface OverloadConfig {
+  /** Delay of a data thread's event loop (p99 of the last second), milliseconds: `sheddable` routes are shed from here, `standard` ones from twice, `critical` ones from four times this. */
+  readonly loop_delay_ms: number | null
+  /** Resident memory as a share of the cgroup's limit (or the machine's memory): sheddable from here, standard and critical from two thirds and all of the way to 1. */
+  readonly memory: number | null
+}
+
+/** OpenTelemetry traces over OTLP/HTTP; nothing of it is loaded without. */
+export interface TracingConfig {
+  /** Base url of the collector; `/v1/traces` is added. */
+  readonly endpoint: string
+  /** Share of exchanges that are traced when the caller has not decided, 0 to 1. */
+  readonly sample: number
+  readonly service: string
+  readonly headers: Readonly<Record<string, string>>
 }
 
 export interface AccessLogConfig {
@@ -241,6 +333,12 @@ export interface Config {
   readonly drain: DrainConfig
   readonly models: ModelsConfig | null
   readonly inference: InferenceConfig
+  readonly overload: OverloadConfig
+  readonly tracing: TracingConfig | null
+  /** Where this gateway stands, for endpoints with a zone; '' = not told. */
+  readonly zone: string
+  /** Headers in which the time that is left travels. */
+  readonly deadlines: DeadlinesConfig
   readonly backends: Readonly<Record<string, BackendConfig>>
   readonly routes: readonly RouteConfig[]
   /** The file's own grammar with every default, for `explain` and `/config`: environment unexpanded, secrets hidden. Plain data. */

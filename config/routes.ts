@@ -59,7 +59,7 @@ async function loadRoute(
   const reached = [settled.backend, ...named].map((name) => backends.get(name))
   const format = settled.format ?? usualFormat(rule.path, reached)
   warnOfUntranslated(scene, format, reached, path)
-  return { name: settled.name, match: rule, backend: settled.backend, format, max_body_bytes: settled.max_body_bytes, plugins: plugins.map(({ config }) => config) }
+  return { name: settled.name, match: rule, backend: settled.backend, format, criticality: settled.criticality, max_body_bytes: settled.max_body_bytes, plugins: plugins.map(({ config }) => config) }
 }
 
 async function placeAll(scene: Scene, parts: PluginSource, items: readonly unknown[], path: string): Promise<Placed[]> {
@@ -108,6 +108,7 @@ interface WrittenRoute {
   readonly name: string
   readonly backend: string
   readonly format?: FormatName
+  readonly criticality: RouteConfig['criticality']
   readonly max_body_bytes: number
 }
 

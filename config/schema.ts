@@ -2,7 +2,7 @@
  * The file as users write it. One declaration serves validation, defaults, the editor's JSON Schema and the docs; `load.ts`
  * turns what it accepts into the types of `config.ts`.
  */
-import { Duration, type Plugin, Size, type TSchema, Type } from '../gateway/plugin.ts'
+import { Duration, Percent, type Plugin, Size, type TSchema, Type } from '../gateway/plugin.ts'
 
 type Properties = Record<string, TSchema>
 
@@ -157,6 +157,72 @@ const Speaks = Type.Union(
   { description: 'What this backend speaks, when callers of its routes speak something else (`format:` of the route): requests and answers are translated.' },
 )
 
+const Health = Strict(
+  {
+    path: optional(Text('GET this; 2xx is healthy. Default: `/v2/health/ready`.', { pattern: '^/[!-~]*$', maxLength: 2048, expected: 'a path' })),
+    tcp: optional(Type.Boolean({ description: 'Only make a connection.', default: false })),
+    interval: optional(Duration({ description: 'Between two checks of one endpoint; 10 % jitter.', default: '5s' })),
+    timeout: optional(Duration({ description: 'Longest time for one check.', default: '2s' })),
+    unhealthy: optional(Type.Integer({ minimum: 1, maximum: 100, description: 'Failures in a row that make an endpoint unhealthy.', default: 3 })),
+    healthy: optional(Type.Integer({ minimum: 1, maximum: 100, description: 'Successes in a row that make it healthy again.', default: 2 })),
+  },
+  'Active health checks of every endpoint.',
+)
+const Ejection = Type.Union(
+  [
+    OneOf(['off'], 'No endpoint is ejected.'),
+    Strict(
+      {
+        consecutive: optional(Type.Integer({ minimum: 1, maximum: 10_000, description: '5xx answers and broken connections in a row that eject an endpoint.', default: 5 })),
+        error_rate: optional(Percent({ description: 'Share of failures in the window that ejects; 0 looks at rows alone.', default: '50%' })),
+        min_requests: optional(Type.Integer({ minimum: 1, maximum: 1_000_000, description: 'Requests in the window before its share counts.', default: 20 })),
+        window: optional(Duration({ description: 'The window.', default: '10s' })),
+        base: optional(Duration({ description: 'Time of the first ejection; doubles with each that follows. After it one request tries the endpoint.', default: '5s' })),
+        max: optional(Duration({ description: 'Longest ejection.', default: '30s' })),
+        max_percent: optional(Percent({ description: 'Most endpoints ejected at the same time; always one may be, and the only endpoint never is.', default: '50%' })),
+      },
+      'When an endpoint is ejected.',
+    ),
+  ],
+  { description: 'Passive ejection of endpoints that fail.', default: {} },
+)
+const Limits = Strict(
+  {
+    in_flight: optional(Type.Integer({ minimum: 1, maximum: 1_000_000, description: 'Most requests under way at the backend, per data thread.', default: 1024 })),
+    queue: optional(Type.Integer({ minimum: 0, maximum: 1_000_000, description: 'Most requests that wait for a place (503 beyond).', default: 100 })),
+    queue_wait: optional(Duration({ description: 'Longest wait for a place (503 beyond).', default: '200ms' })),
+    adaptive: optional(
+      Type.Union([OneOf(['off'], 'The limit stays as it is.'), Strict({ min: optional(Type.Integer({ minimum: 1, maximum: 1_000_000, description: 'The limit never falls below.', default: 3 })) }, 'Follow latency.')], {
+        description: 'Let the limit follow latency, between `min` and `in_flight`.',
+        default: 'off',
+      }),
+    ),
+  },
+  'Limits on what is sent to this backend.',
+)
+const Throttle = Strict(
+  {
+    multiplier: optional(Type.Number({ minimum: 1.1, maximum: 100, description: 'Requests per accepted one that are let through.', default: 2 })),
+    window: optional(Duration({ description: 'Over this long.', default: '2m' })),
+  },
+  'Throttle by itself when the backend refuses much: requests are shed here with growing probability.',
+)
+const OneUrl = Type.Union(
+  [
+    Url('One address.'),
+    Strict(
+      {
+        url: Url('The address.'),
+        weight: optional(Type.Number({ minimum: 0.001, maximum: 1_000_000, description: 'Share among the endpoints of its priority.', default: 1 })),
+        zone: optional(Text('Where it stands.', { pattern: NAME, expected: 'a name' })),
+        priority: optional(Type.Integer({ minimum: 0, maximum: 15, description: '0 first; higher ones are asked when lower ones are not available.', default: 0 })),
+      },
+      'An endpoint with options.',
+    ),
+  ],
+  { description: 'One endpoint.' },
+)
+
 const HttpCommon: Properties = {
   connect: optional(Duration({ description: 'Longest time for a connection to be accepted, TLS included.', default: '2s' })),
   response_headers: optional(Duration({ description: 'Longest time from the sent request to the head of the answer.', default: '60s' })),
@@ -173,12 +239,27 @@ const HttpCommon: Properties = {
   headers: optional(Fields('Fields set on every request to this backend.')),
   tls: optional(UpstreamTls),
   speaks: optional(Speaks),
+  health: optional(Health),
+  ejection: optional(Ejection),
+  limits: optional(Limits),
+  throttle: optional(Throttle),
+  slow_start: optional(Duration({ description: 'An endpoint that is new or comes back gets its full share only after this long.', default: '0s' })),
+  panic: optional(Percent({ description: 'When this share of the endpoints or less is available, all are used; 0 never.', default: '0%' })),
+  dns_refresh: optional(Duration({ description: 'How often a host name is resolved again; every address is an endpoint, and the last good answer stays. 0s: resolved at each connection.', default: '0s' })),
 }
 
-const Balance = optional(OneOf(['least_request', 'round_robin', 'random'], 'How an endpoint is chosen.', { default: 'least_request' }))
+const Balance = optional(
+  Type.Union(
+    [
+      OneOf(['least_request', 'peak_ewma', 'round_robin', 'random'], 'By name.'),
+      Strict({ hash: Text('Selector of what is hashed, such as `header.x-user-id`.', { 'x-weir': 'selector' }) }, 'Consistent hashing with bounded load.'),
+    ],
+    { description: 'How an endpoint is chosen: `least_request` and `peak_ewma` of two random ones, `round_robin`, `random`, or `hash`.', default: 'least_request' },
+  ),
+)
 const HttpOne = Strict({ url: Url('The address.'), ...HttpCommon }, 'An HTTP backend with one endpoint.')
 const HttpMany = Strict(
-  { urls: Type.Array(Url('One address.'), { minItems: 1, maxItems: 256, description: 'The addresses.' }), balance: Balance, ...HttpCommon },
+  { urls: Type.Array(OneUrl, { minItems: 1, maxItems: 256, description: 'The addresses.' }), balance: Balance, ...HttpCommon },
   'An HTTP backend with several endpoints.',
 )
 const Onnx = Strict(
@@ -247,6 +328,7 @@ function Route(plugins: Iterable<Plugin>): TSchema {
       match: Match,
       backend: Text('Where its requests go, unless a plugin decides otherwise.', { 'x-weir': 'backend' }),
       format: optional(OneOf(['oip', 'kserve_v1', 'tfs', 'mlflow', 'rows', 'openai'], 'How bodies are read and written when a plugin or model looks into them; default: by path and backend.')),
+      criticality: optional(OneOf(['critical', 'standard', 'sheddable'], 'Who is shed first under overload.', { default: 'standard' })),
       max_body_bytes: optional(Size({ description: 'Largest body that is buffered; larger ones get 413. Bodies that only pass through have no limit.', default: '64MiB' })),
       plugins: optional(Type.Array(Item, { maxItems: 64, description: 'In this order; answers pass in reverse.', default: [] })),
     },
@@ -317,6 +399,35 @@ const sections: Properties = {
         queue: optional(Type.Integer({ minimum: 1, maximum: 65536, description: 'Most requests of one data thread that wait for inference threads or run there (503 beyond).', default: 256 })),
       },
       'The threads that run models too slow for an event loop.',
+      { default: {} },
+    ),
+  ),
+  overload: optional(
+    Strict(
+      {
+        loop_delay: optional(Type.Union([OneOf(['off'], 'Not looked at.'), Duration({ description: 'So long.' })], { description: 'Delay of a data thread’s event loop from which `sheddable` routes are shed; `standard` ones from twice, `critical` ones from four times as much.', default: '100ms' })),
+        memory: optional(Type.Union([OneOf(['off'], 'Not looked at.'), Percent({ description: 'So much.' })], { description: 'Resident memory, as a share of what the process may have, from which `sheddable` routes are shed; the others follow on the way to 100 %.', default: '90%' })),
+      },
+      'When the gateway itself is overloaded: 503 with Retry-After, least critical routes first.',
+      { default: {} },
+    ),
+  ),
+  tracing: optional(
+    Strict(
+      {
+        endpoint: Text('Base url of an OTLP/HTTP collector, such as `http://127.0.0.1:4318`.', { pattern: '^https?://[^\\s]+$', expected: 'a URL: `http://host:port` or `https://…`' }),
+        sample: optional(Percent({ description: 'Share of exchanges that are traced when the caller has not decided (traceparent).', default: '1%' })),
+        service: optional(Text('`service.name` of the spans.', { maxLength: 64, default: 'weir' })),
+        headers: optional(Fields('Fields of the export requests.')),
+      },
+      'OpenTelemetry traces.',
+    ),
+  ),
+  zone: optional(Text('Where this gateway stands; endpoints of the same zone come first.', { pattern: NAME, expected: 'a name' })),
+  deadlines: optional(
+    Strict(
+      { header: optional(Type.String({ pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]*$", maxLength: 64, description: 'Header that carries the milliseconds left, from trusted callers and to backends; empty: none.', default: 'x-request-timeout-ms', expected: 'a header name' })) },
+      'How deadlines travel.',
       { default: {} },
     ),
   ),

@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 import { checkNetwork } from './addresses.ts'
 import { address, admin, batching, listeners, type WrittenBatching } from './assemble.ts'
 import { checkAdmin, checkListeners } from './checks.ts'
-import type { AccessLogConfig, Address, AdminConfig, Config, ForwardedConfig, InferenceConfig, LimitsConfig, ListenConfig, ModelsConfig } from './config.ts'
+import type { AccessLogConfig, Address, AdminConfig, Config, ForwardedConfig, InferenceConfig, LimitsConfig, ListenConfig, ModelsConfig, OverloadConfig, TracingConfig } from './config.ts'
 import { needFolder } from './files.ts'
 import { join } from './issues.ts'
 import { checkQuantities } from './quantities.ts'
@@ -42,6 +42,10 @@ export function loadSections(scene: Scene, file: Data, schema: JsonSchema, paral
     drain: { grace_ms: drain.grace, deadline_ms: drain.deadline },
     models: loadModels(scene, section('models')),
     inference: loadInference(section('inference'), parallelism),
+    overload: loadOverload(section('overload', ['loop_delay'])),
+    tracing: loadTracing(section('tracing')),
+    zone: section<string | undefined>('zone') ?? '',
+    deadlines: { header: section<{ header: string }>('deadlines').header.toLowerCase() },
   }
 }
 
@@ -99,6 +103,14 @@ function loadModels(scene: Scene, written: string | WrittenModels | undefined): 
     batching: batching(rest.batching),
     watch_ms: watch === 'off' ? 0 : watch,
   }
+}
+
+function loadOverload({ loop_delay, memory }: { readonly loop_delay: 'off' | number; readonly memory: 'off' | number }): OverloadConfig {
+  return { loop_delay_ms: loop_delay === 'off' ? null : loop_delay, memory: memory === 'off' ? null : memory / 100 }
+}
+
+function loadTracing(written: { endpoint: string; sample: number; service: string; headers?: Readonly<Record<string, string>> } | undefined): TracingConfig | null {
+  return written === undefined ? null : { endpoint: written.endpoint.replace(/\/+$/, ''), sample: written.sample / 100, service: written.service, headers: written.headers ?? {} }
 }
 
 function loadInference(written: { threads: 'auto' | number; intra_op_threads: number; queue: number }, parallelism: number): InferenceConfig {

@@ -73,7 +73,7 @@ export interface Hooks {
 export type Wrap = (next: Send) => Send
 
 /** Where a plugin's `send` stands, outermost first, whatever its place in the YAML. */
-export const NESTING = ['total', 'cache', 'fallback', 'hedge', 'retry', 'attempt'] as const
+export const NESTING = ['total', 'admission', 'cache', 'fallback', 'hedge', 'retry', 'attempt'] as const
 export type Nesting = (typeof NESTING)[number]
 
 /** A typed per-exchange value that one plugin provides and others use. Make one with `slot()` in a module of its own. */

@@ -138,6 +138,7 @@ export function routeConfig(plugins: readonly (readonly [plugin: Plugin, options
     match: { host: null, methods: [], path: '/**', headers: {}, when: null },
     backend: 'main',
     format: setup.openai === true ? 'openai' : (setup.format?.name ?? null),
+    criticality: 'standard',
     max_body_bytes: setup.maxBodyBytes ?? 1 << 20,
     plugins: configs,
   }

@@ -35,7 +35,7 @@ describe('what is loaded', () => {
     expect(config!.listen[2]!.address).toEqual({ host: '::1', port: 8443 })
     expect(config!.access_log).toEqual({ to: { file: join(good, 'access.jsonl') } })
     expect(http(config, 'one')).toMatchObject({ connect_ms: 100, host: { name: 'public.example' }, headers: ['authorization', 'Bearer sk-very-secret-value', 'x-team', 'risk'] })
-    expect(http(config, 'one').endpoints).toEqual([{ scheme: 'https', address: { host: 'models.internal', port: 8443 }, authority: 'models.internal:8443', prefix: '/base' }])
+    expect(http(config, 'one').endpoints).toEqual([{ scheme: 'https', address: { host: 'models.internal', port: 8443 }, authority: 'models.internal:8443', prefix: '/base', weight: 1, zone: '', priority: 0 }])
     expect(http(config, 'many').endpoints.map((one) => one.address)).toEqual([{ host: '10.0.0.6', port: 8501 }, { host: '::1', port: 8501 }, { unix: '/run/model.sock' }])
     expect(config!.backends['ranker']).toEqual({ kind: 'model', name: 'ranker', model: 'ranker', version: '3' })
     const [route] = config!.routes

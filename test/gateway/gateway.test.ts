@@ -11,21 +11,21 @@ import { FakeClock } from '../fake_clock.ts'
 const quiet: Log = { debug() {}, info() {}, warn() {}, error() {} }
 
 function http(name: string, idle_ms = 1000): HttpBackendConfig {
-  const endpoint = { scheme: 'http', address: { host: '127.0.0.1', port: 1 }, authority: '127.0.0.1:1', prefix: '' } as const
+  const endpoint = { scheme: 'http', address: { host: '127.0.0.1', port: 1 }, authority: '127.0.0.1:1', prefix: '', weight: 1, zone: '', priority: 0 } as const
   const tls = { verify: true, ca: null, cert: null, key: null, server_name: '' }
-  return { kind: 'http', name, endpoints: [endpoint], balance: 'least_request', connect_ms: 1000, response_headers_ms: 1000, idle_ms, connections: 10, keep_alive_ms: 1000, lifetime_ms: 0, host: 'keep', headers: [], tls, speaks: null }
+  return { kind: 'http', name, endpoints: [endpoint], balance: 'least_request', connect_ms: 1000, response_headers_ms: 1000, idle_ms, connections: 10, keep_alive_ms: 1000, lifetime_ms: 0, host: 'keep', headers: [], tls, speaks: null, hash_by: '', slow_start_ms: 0, panic: 0, dns_refresh_ms: 0, health: null, ejection: null, limits: null, throttle: null }
 }
 
 function route(name: string, backend: string, plugins: string[] = []): RouteConfig {
   const at = (name: string, i: number): PluginConfig => ({ name, use: null, options: {}, on_error: 'closed', at: `routes[0].plugins[${i}]` })
-  return { name, match: { host: null, methods: [], path: `/${name}`, headers: {}, when: null }, backend, format: null, max_body_bytes: 100, plugins: plugins.map(at) }
+  return { name, match: { host: null, methods: [], path: `/${name}`, headers: {}, when: null }, backend, format: null, criticality: 'standard', max_body_bytes: 100, plugins: plugins.map(at) }
 }
 
 function config(backends: Config['backends'][string][], routes: RouteConfig[], more: Partial<Config> = {}): Config {
   return {
     file: '', hash: '', listen: [], admin: null, metrics: null, threads: 1, state: null, timeouts: { request_headers_ms: 1, idle_ms: 1 },
     limits: { head_bytes: 1, fields: 1, target_bytes: 1, connections: 1, in_flight: 1 }, forwarded: { trusted: [], write: 'none', via: '' }, answer_headers: true,
-    effective: null, access_log: { to: 'off' }, drain: { grace_ms: 0, deadline_ms: 0 }, models: null, inference: { threads: 1, intra_op_threads: 1, queue: 64 }, backends: Object.fromEntries(backends.map((one) => [one.name, one])), routes, ...more,
+    effective: null, access_log: { to: 'off' }, drain: { grace_ms: 0, deadline_ms: 0 }, models: null, inference: { threads: 1, intra_op_threads: 1, queue: 64 }, overload: { loop_delay_ms: null, memory: null }, tracing: null, zone: '', deadlines: { header: '' }, backends: Object.fromEntries(backends.map((one) => [one.name, one])), routes, ...more,
   }
 }
 

@@ -55,7 +55,7 @@ describe('paths', () => {
   it('the prefix of the endpoint stands before them', async () => {
     upstream.onRequest = () => answer(200, [], PREDICTIONS)
     const authority = `127.0.0.1:${upstream.port}`
-    backend = start(upstream.port, speaks('mlflow'), undefined, { endpoints: [{ scheme: 'http', address: { host: '127.0.0.1', port: upstream.port }, authority, prefix: '/served' }] })
+    backend = start(upstream.port, speaks('mlflow'), undefined, { endpoints: [{ scheme: 'http', address: { host: '127.0.0.1', port: upstream.port }, authority, prefix: '/served', weight: 1, zone: '', priority: 0 }] })
     await call(backend, rows, OBJECTS).answer
     expect(upstream.request.target).toBe('/served/invocations')
   })

@@ -6,7 +6,7 @@ import { headWriter, needsChunks } from '../../gateway/upstream/request.ts'
 import { backendConfig } from '../wire/thin.ts'
 import { exchangeFor, FedFlow } from './legs.ts'
 
-const endpoint: EndpointConfig = { scheme: 'http', address: { host: 'up.test', port: 8501 }, authority: 'up.test:8501', prefix: '' }
+const endpoint: EndpointConfig = { scheme: 'http', address: { host: 'up.test', port: 8501 }, authority: 'up.test:8501', prefix: '', weight: 1, zone: '', priority: 0 }
 const nobody = { name: 'b', kind: 'http', send: () => Promise.reject(new Error('nobody')) } as Backend
 
 function write(config: Partial<HttpBackendConfig>, method: string, body: Body, more: Parameters<typeof exchangeFor>[3] = {}, to = endpoint): string[] {

@@ -227,18 +227,18 @@ describe('limits and failures', () => {
   })
 
   it('no such name: DNS_FAILED', async () => {
-    start({ endpoints: [{ scheme: 'http', address: { host: 'nowhere.invalid', port: 1 }, authority: 'nowhere.invalid:1', prefix: '' }] })
+    start({ endpoints: [{ scheme: 'http', address: { host: 'nowhere.invalid', port: 1 }, authority: 'nowhere.invalid:1', prefix: '', weight: 1, zone: '', priority: 0 }] })
     expect(await refusal(ask())).toBe('DNS_FAILED')
   })
 
   it('no such socket: CONNECT_FAILED', async () => {
-    start({ endpoints: [{ scheme: 'http', address: { unix: '/nonexistent/weir.sock' }, authority: 'x', prefix: '' }] })
+    start({ endpoints: [{ scheme: 'http', address: { unix: '/nonexistent/weir.sock' }, authority: 'x', prefix: '', weight: 1, zone: '', priority: 0 }] })
     expect(await refusal(ask())).toBe('CONNECT_FAILED')
   })
 
   it('no TLS there: TLS_FAILED', async () => {
     upstream.onConnection = (peer) => peer.send('HTTP/1.1 400 Bad Request\r\n\r\n')
-    start({ endpoints: [{ scheme: 'https', address: { host: '127.0.0.1', port: upstream.port }, authority: 'x', prefix: '' }] })
+    start({ endpoints: [{ scheme: 'https', address: { host: '127.0.0.1', port: upstream.port }, authority: 'x', prefix: '', weight: 1, zone: '', priority: 0 }] })
     expect(await refusal(ask())).toBe('TLS_FAILED')
   })
 
@@ -278,7 +278,7 @@ describe('limits and failures', () => {
 describe('timeouts', () => {
   it('connect: until TCP and TLS stand', async () => {
     upstream.onConnection = () => {}
-    start({ connect_ms: 80, endpoints: [{ scheme: 'https', address: { host: '127.0.0.1', port: upstream.port }, authority: 'x', prefix: '' }] })
+    start({ connect_ms: 80, endpoints: [{ scheme: 'https', address: { host: '127.0.0.1', port: upstream.port }, authority: 'x', prefix: '', weight: 1, zone: '', priority: 0 }] })
     expect(await refusal(ask())).toBe('CONNECT_TIMEOUT')
     await upstream.peer.untilOver(500)
   })

@@ -40,7 +40,7 @@ export function backendConfig(ports: readonly number[], more: Partial<HttpBacken
   return {
     kind: 'http',
     name: 'up',
-    endpoints: ports.map((port) => ({ scheme: 'http', address: { host: '127.0.0.1', port }, authority: `127.0.0.1:${port}`, prefix: '' })),
+    endpoints: ports.map((port) => ({ scheme: 'http', address: { host: '127.0.0.1', port }, authority: `127.0.0.1:${port}`, prefix: '', weight: 1, zone: '', priority: 0 })),
     balance: 'round_robin',
     connect_ms: 2000,
     response_headers_ms: 10_000,
@@ -51,7 +51,7 @@ export function backendConfig(ports: readonly number[], more: Partial<HttpBacken
     host: 'keep',
     headers: [],
     tls: { verify: true, ca: null, cert: null, key: null, server_name: '' },
-    speaks: null,
+    speaks: null, hash_by: '', slow_start_ms: 0, panic: 0, dns_refresh_ms: 0, health: null, ejection: null, limits: null, throttle: null,
     ...more,
   }
 }
