@@ -131,6 +131,8 @@ export interface Backend {
   readonly name: string
   readonly kind: 'http' | 'onnx' | 'model' | 'answer' | 'builtin'
   readonly send: Send
+  /** Whether asking it now makes sense: false while every endpoint is ejected or unhealthy, or a model is not ready. Absent = always. */
+  readonly available?: () => boolean
 }
 
 /** Told once when a leg is cancelled. */
@@ -147,6 +149,10 @@ export class Leg implements LegWatcher {
   limits: Limits
   /** Somebody above holds short answers until they are whole: the attempt is not over at its head. Inherited. */
   held: boolean
+  /** When it must be over, `clock.now()` milliseconds; Infinity = no deadline. Inherited; a child's is never later. */
+  deadline: number
+  /** Endpoints that were asked, when somebody above may ask again and prefers another; null = nobody does. Shared with all legs below. */
+  tried: object[] | null
   #cause: WeirError | null = null
   readonly #parent: Leg | null
   #watcher: LegWatcher | null = null
@@ -158,6 +164,8 @@ export class Leg implements LegWatcher {
     this.#parent = parent
     this.limits = parent === null ? NO_LIMITS : parent.limits
     this.held = parent !== null && parent.held
+    this.deadline = parent === null ? Infinity : parent.deadline
+    this.tried = parent === null ? null : parent.tried
     if (parent === null) return
     if (parent.cancelled !== null) this.#cause = parent.cancelled
     else parent.watch(this)
