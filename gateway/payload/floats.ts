@@ -3,9 +3,13 @@
 /** 10^0 … 10^22 are exact doubles: with a mantissa below 2^53 one multiplication or division rounds correctly (Clinger 1990). */
 export const POWERS = Array.from({ length: 23 }, (_, i) => Number(`1e${i}`))
 /** Below, one more digit still makes at most fifteen, which always fit into 53 bits. */
-const ROOM = 1e14
+export const ROOM = 1e14
 const ROOM_FOR_FOUR = 1e11
 const FULL = 1e15
+/** 2^27 + 1 splits a double in halves whose products are exact. */
+const SPLIT = 134_217_729
+/** Digits beyond fifteen that `quotient` takes. */
+export const MORE = 4
 
 /**
  * Reads the usual numbers of one array and stops before anything else (more digits than a double holds, white space
@@ -44,7 +48,9 @@ export class FloatScan {
       if (negative) c = bytes[++i]!
       let mantissa = 0
       let scale = 0
-      let cut = false
+      // Digits beyond fifteen, and how many: those that `quotient` takes, and all.
+      let low = 0
+      let more = 0
       if (c === 0x30) c = bytes[++i]!
       else {
         if (!(c >= 0x31 && c <= 0x39)) return false
@@ -69,7 +75,7 @@ export class FloatScan {
           if (mantissa < ROOM) {
             mantissa = mantissa * 10 + (c - 0x30)
             scale++
-          } else cut = true
+          } else if (++more <= MORE) low = low * 10 + (c - 0x30)
           c = bytes[++i]!
         }
       }
@@ -87,8 +93,13 @@ export class FloatScan {
       }
       if ((c !== 0x2c && c !== 0x5d) || scale > 22 || scale < -22) return false
       let value = scaled(mantissa, scale)
-      // Digits were left out: the number lies between this value and that of the next mantissa. Where both are the same float32, so is it.
-      if (cut && !(single && Math.fround(value) === Math.fround(scaled(mantissa + 1, scale)))) return false
+      if (more > 0) {
+        // The number lies between this value and that of the next mantissa. Where both are the same float32, so is it.
+        if (!single || Math.fround(value) !== Math.fround(scaled(mantissa + 1, scale))) {
+          value = decimal(mantissa, low, more, -scale - more)
+          if (Number.isNaN(value)) return false
+        }
+      }
       if (negative) value = -value
       data[count] = value
       // Beyond FP32: the general reader says so. (FP64 cannot get there with 15 digits and 22 zeros.)
@@ -111,6 +122,46 @@ function fourDigits(word: number): number {
   const digits = word & 0x0f0f0f0f
   const pairs = (Math.imul(digits, 10) + (digits >>> 8)) & 0x00ff00ff
   return (Math.imul(pairs, 100) + (pairs >>> 16)) & 0xffff
+}
+
+/**
+ * `mantissa`, the `more` digits `low` behind it, × 10^`scale`, as the nearest double.
+ * @returns NaN when it cannot be had without all digits @see quotient
+ */
+export function decimal(mantissa: number, low: number, more: number, scale: number): number {
+  if (scale < -22 || scale > 22 || more > MORE) return Number.NaN
+  if (more === 0) return scaled(mantissa, -scale)
+  return scale > 0 ? Number.NaN : quotient(mantissa, low, more, -scale)
+}
+
+/**
+ * (`high` × 10^`count` + `low`) / 10^`scale` as the nearest double, for numbers of up to 19 digits: the quotient and what remains of it
+ * in twice the precision of a double (Dekker 1971).
+ * @param high whole, below 10^15 @param low whole, below 10^`count` @param count 1 to 4 @param scale 0 to 22
+ * @returns NaN when it lies too close to the middle of two doubles to be sure
+ */
+function quotient(high: number, low: number, count: number, scale: number): number {
+  const product = high * POWERS[count]!
+  const near = product + low
+  // near + left is the whole number exactly.
+  const left = product - near + low + productError(high, POWERS[count]!, product)
+  const power = POWERS[scale]!
+  const first = near / power
+  const back = first * power
+  const second = (near - back - productError(first, power, back) + left) / power
+  // What was rounded on the way to `second` is less than this part of it.
+  const slack = Math.abs(second) * 1e-15
+  const value = first + (second - slack)
+  return value === first + (second + slack) ? value : Number.NaN
+}
+
+/** What `product` = a × b lost by rounding, exactly. */
+function productError(a: number, b: number, product: number): number {
+  const aHigh = a * SPLIT - (a * SPLIT - a)
+  const bHigh = b * SPLIT - (b * SPLIT - b)
+  const aLow = a - aHigh
+  const bLow = b - bHigh
+  return aLow * bLow - (product - aHigh * bHigh - aLow * bHigh - aHigh * bLow)
 }
 
 function scaled(mantissa: number, scale: number): number {

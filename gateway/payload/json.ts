@@ -7,7 +7,7 @@
  */
 import { isUtf8 } from 'node:buffer'
 import { type Code, WeirError } from '../errors.ts'
-import { POWERS } from './floats.ts'
+import { decimal, MORE, ROOM } from './floats.ts'
 
 /** Deeper values are refused, also those nobody reads. */
 export const MAX_DEPTH = 64
@@ -34,8 +34,6 @@ const CLOSE_OBJECT = 0x7d
 /** What `peek` says at the end of the bytes. */
 const END = -1
 
-/** Fifteen digits always fit into 53 bits. */
-const EXACT_DIGITS = 15
 
 export type JsonKind = 'object' | 'array' | 'string' | 'number' | 'boolean' | 'null'
 
@@ -214,14 +212,16 @@ export class JsonReader {
     let i = start
     if (c === MINUS) c = bytes[++i] ?? END
     let mantissa = 0
-    let digits = 0
+    // Digits beyond fifteen, and how many.
+    let low = 0
+    let more = 0
     let scale = 0
     if (c === ZERO) c = bytes[++i] ?? END
     else {
       if (!(c >= 0x31 && c <= NINE)) this.fail('a number')
       do {
-        mantissa = mantissa * 10 + (c - ZERO)
-        digits++
+        if (mantissa < ROOM) mantissa = mantissa * 10 + (c - ZERO)
+        else if (++more <= MORE) low = low * 10 + (c - ZERO)
         c = bytes[++i] ?? END
       } while (c >= ZERO && c <= NINE)
     }
@@ -231,8 +231,8 @@ export class JsonReader {
       c = bytes[++i] ?? END
       if (!(c >= ZERO && c <= NINE)) this.#failAt(i, 'a digit after the decimal point')
       do {
-        mantissa = mantissa * 10 + (c - ZERO)
-        if (mantissa !== 0) digits++
+        if (mantissa < ROOM) mantissa = mantissa * 10 + (c - ZERO)
+        else if (++more <= MORE) low = low * 10 + (c - ZERO)
         scale--
         c = bytes[++i] ?? END
       } while (c >= ZERO && c <= NINE)
@@ -252,8 +252,8 @@ export class JsonReader {
     }
     if (c >= ZERO && c <= NINE) this.#failAt(i, 'no digit after a leading zero')
     this.pos = i
-    if (digits > EXACT_DIGITS || scale < -22 || scale > 22) return Number(bytes.toString('latin1', start, i))
-    const value = scale < 0 ? mantissa / POWERS[-scale]! : mantissa * POWERS[scale]!
+    const value = decimal(mantissa, low, more, scale)
+    if (Number.isNaN(value)) return Number(bytes.toString('latin1', start, i))
     return bytes[start] === MINUS ? -value : value
   }
 

@@ -9,8 +9,9 @@ import { elements, flatText, jsonCarries, shapeText } from './tensor.ts'
 
 const JSON_TYPE = 'application/json'
 
-/** Tensors that came binary go binary again; others are JSON where JSON can carry them (no FP16, no BF16, no NaN). @throws WeirError */
+/** A raw request stays one. Tensors that came binary go binary again; others are JSON where JSON can carry them (no FP16, no BF16, no NaN). @throws WeirError */
 export function writeRequest(columns: Columns): Written {
+  if (columns.raw !== undefined && columns.columns.length === 0) return { type: BINARY_TYPE, body: columns.raw, jsonLength: 0 }
   const writer = new Writer('MODEL_INPUT', 'input')
   if (columns.id !== undefined) writer.text += `"id":${JSON.stringify(columns.id)},`
   writer.text += `${parametersText(columns.parameters)}"inputs":[`

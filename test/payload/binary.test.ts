@@ -325,7 +325,9 @@ describe('raw requests', () => {
 
   test('are kept as they are until the model is known', () => {
     const bytes = raw(four)
-    expect(oip.readRequest(bytes, Fields.of([LENGTH, '0']))).toEqual({ columns: [], raw: bytes })
+    const request = oip.readRequest(bytes, Fields.of([LENGTH, '0']))
+    expect(request).toEqual({ columns: [], raw: bytes })
+    expect(oip.writeRequest(request), 'and are sent on as they came').toEqual({ type: 'application/octet-stream', body: bytes, jsonLength: 0 })
   })
 
   test.each<[string, Dtype, readonly number[], string, readonly number[], Data]>([

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { JsonReader } from '../../gateway/payload/json.ts'
 import { FloatScan } from '../../gateway/payload/floats.ts'
 import { float32Text, float32Texts, float64Text } from '../../gateway/payload/numbers.ts'
 
@@ -143,6 +144,24 @@ test.each([
 ] as const)('%s as FP32', (text, value) => {
   const got = scanned(text, new Float32Array(2)) ?? Math.fround(Number(text))
   expect(got).toBe(Math.fround(value))
+})
+
+// Sixteen digits and more, at and beside the middle of two doubles: 2^53 + 1, 1 + 2^-53, and their neighbours. Ties go to the even one.
+test.each([
+  ['9007199254740993', 9007199254740992],
+  ['9007199254740993.001', 9007199254740994],
+  ['9007199254740992.999', 9007199254740992],
+  ['9007199254740995', 9007199254740996],
+  ['1.0000000000000001', 1],
+  ['1.000000000000000111', 1],
+  ['1.000000000000000112', 1.0000000000000002],
+  ['0.30000000000000004', 0.1 + 0.2],
+  ['0.1000000000000000055', 0.1],
+  ['-0.30000000000000004', -0.1 - 0.2],
+  ['123456789.0123456789', 123456789.01234567],
+] as const)('%s as FP64', (text, value) => {
+  expect(new JsonReader(Buffer.from(text), 'BAD_BODY').number()).toBe(value)
+  expect(scanned(text, new Float64Array(2)) ?? value).toBe(value)
 })
 
 test.each(['', '-', '01', '1.', '.5', '1e', '1e+', '+1', '1 ', 'NaN', '"1"', '1e99', '--1', '1.5.5', '1x', '[1]', 'null', '-01', '1:5', '12/4', '1.12:4', '1.1234/'])('%j is for the general reader', (text) => {
