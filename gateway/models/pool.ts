@@ -194,7 +194,10 @@ export class InferencePool {
     if (blamed !== null && this.#residents.has(blamed) && this.#blame.add(blamed)) this.#condemn(blamed)
     if (clock.now() - slot.started > HEALTHY_MS) slot.wait = RESTART_MS.first
     log.warn('an inference thread ended and is replaced', { thread: slot.index, after_ms: slot.wait, file: blamed === null ? '' : (this.#residents.get(blamed)?.load.file ?? '') })
-    clock.after(slot.wait, () => void this.#start(slot))
+    clock.after(slot.wait, () => {
+      // The pool may rest since.
+      if (slot.state === 'restarting') void this.#start(slot)
+    })
     slot.wait = Math.min(slot.wait * 2, RESTART_MS.last)
   }
 

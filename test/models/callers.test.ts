@@ -248,7 +248,8 @@ describe('models of the pool', () => {
     const floor = open()
     const { id, host } = await floor.load(slow(200, 200))
     const asked = Array.from({ length: 5 }, (_, i) => run(host, [rowsOf(200, new Array<number>(200).fill(i))]))
-    await new Promise((resolve) => setTimeout(resolve, 1))
+    // The second runs when all of them have been read, whatever comes through other ports.
+    await asked[1]
     const unloaded = floor.pool.unload(id)
     expect((await Promise.all(asked)).map(({ columns }) => Math.round(columns[0]!.data[0] as number))).toEqual([0, 1, 2, 3, 4])
     await unloaded
@@ -267,6 +268,17 @@ describe('models of the pool', () => {
     await expect.poll(() => first.host.ready).toBe(false)
     const second = await floor.load(identity('FP32', ['N', 1]))
     expect(values(await run(second.host, [rowsOf(1, [2])]))).toEqual([2])
+  })
+
+  test('a thread that died is not started again for a pool that rests meanwhile', async () => {
+    const floor = open({}, LETHAL)
+    const { id, host } = await floor.load(identity('FP32', ['N', 1]))
+    await expect(run(host, [rowsOf(1, [666])])).rejects.toMatchObject({ code: 'MODEL_NOT_READY' })
+    await expect.poll(() => floor.pool.threads).toEqual(['restarting'])
+    await floor.pool.unload(id)
+    await floor.pool.rest()
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    expect(floor.pool.threads).toEqual(['off'])
   })
 
   test('a model that runs inline is measured and not kept', async () => {
