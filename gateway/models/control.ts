@@ -69,7 +69,6 @@ export class ModelSet implements Target {
       for (const loaded of step.commit(new Map())) await this.#library.giveBack(loaded)
     }
     this.issues = [...complaints(this.#config, this.#sorted(), this.#remarks), ...bad]
-    await this.#library.rest()
   }
 
   /** @param sight of the repository now @returns null when nothing changes */

@@ -4,11 +4,14 @@
  */
 import type { MessagePort } from 'node:worker_threads'
 import type { BatchingConfig } from '../../config/config.ts'
-import type { Clock } from '../clock.ts'
+import type { Clock, Timer } from '../clock.ts'
 import type { FromInference, ModelLoad } from './messages.ts'
 import type { Measured, Placement } from './placement.ts'
 import { lookAt } from './repository.ts'
 import type { Signature } from './signature.ts'
+
+/** Another load soon finds the inference threads still there, milliseconds. */
+const REST_MS = 10_000
 
 /** The inference threads, as far as the library needs them. */
 export interface Pool {
@@ -68,6 +71,7 @@ export class Library {
   readonly #unavailable = new Map<number, string>()
   #next = 1
   #loading = 0
+  #resting: Timer | null = null
   /** Files loaded so far. */
   loads = 0
 
@@ -130,16 +134,20 @@ export class Library {
     this.#unavailable.delete(id)
     if (this.#byKey.get(held.key) === held) this.#byKey.delete(held.key)
     await this.#pool.unload(id)
-    await this.rest()
-  }
-
-  /** Ends the inference threads while no model is placed there. Not while anything loads: those need one to measure on. */
-  async rest(): Promise<void> {
-    if (this.#loading === 0) await this.#pool.rest()
+    this.#restLater()
   }
 
   close(): Promise<void> {
+    this.#resting?.cancel()
     return this.#pool.close()
+  }
+
+  /** Ends the inference threads if no model is placed there: all that ran on them was measurements. */
+  #restLater(): void {
+    this.#resting?.cancel()
+    this.#resting = this.#clock.after(REST_MS, () => {
+      if (this.#loading === 0) void this.#pool.rest()
+    })
   }
 
   async #load(request: LoadRequest): Promise<Loaded | NotLoaded> {
@@ -148,6 +156,7 @@ export class Library {
       return await this.#loadNow(request)
     } finally {
       this.#loading--
+      this.#restLater()
     }
   }
 

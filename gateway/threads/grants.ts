@@ -105,6 +105,7 @@ export class Grants {
 
   /** Settles once no thread has these any more, which the list of the present revision does not name. */
   async retire({ id }: Grant, loaded: readonly Loaded[]): Promise<void> {
+    if (loaded.length === 0) return
     const open = this.#open.get(id)!
     const { promise, resolve } = Promise.withResolvers<void>()
     open.leaving.push({ loaded, revision: open.revision, done: resolve })

@@ -43,6 +43,11 @@ export class Inside {
     this.#residents = residentsOf(null, deps.clock)
   }
 
+  /** Models that are open in this thread, all generations together. */
+  get models(): number {
+    return this.#residents.size
+  }
+
   async open(config: Config, { id, description, port }: ModelGrant): Promise<ModelPart> {
     const { clock, log, registry, gather } = this.#deps
     if (port !== null) this.#connect(port, config)

@@ -35,7 +35,11 @@ export class FakePool implements Pool {
     throw new Error('nobody runs anything here')
   }
 
-  async rest(): Promise<void> {}
+  /** How often it was told to. */
+  rests = 0
+  async rest(): Promise<void> {
+    this.rests++
+  }
   async close(): Promise<void> {}
 }
 

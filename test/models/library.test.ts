@@ -9,10 +9,12 @@ import { fakeLibrary } from './fake_pool.ts'
 import { temporary } from './setup.ts'
 
 let folder: ReturnType<typeof temporary>
+let clock: FakeClock
 let made: ReturnType<typeof fakeLibrary>
 beforeEach(() => {
   folder = temporary()
-  made = fakeLibrary(new FakeClock(5000))
+  clock = new FakeClock(5000)
+  made = fakeLibrary(clock)
 })
 afterEach(() => folder.remove())
 
@@ -76,4 +78,22 @@ test('one that ends its threads is told of, and loaded anew when somebody asks a
   await library.giveBack(first)
   await library.giveBack(second)
   expect([pool.open.size, library.size]).toEqual([0, 0])
+})
+
+test('the inference threads may rest a while after the last load, and are not told so while one is under way', async () => {
+  const { library, pool } = made
+  await library.take(await request('good'))
+  clock.advance(9_000)
+  const gate = Promise.withResolvers<void>()
+  pool.during = () => gate.promise
+  const loading = library.take(await request('better'))
+  clock.advance(60_000)
+  expect(pool.rests).toBe(0)
+  gate.resolve()
+  await loading
+  clock.advance(10_000)
+  expect(pool.rests).toBe(1)
+  await library.take(await request('best'))
+  await library.close()
+  expect(clock.pending).toBe(0)
 })

@@ -26,8 +26,9 @@ beforeEach(() => {
   clock = new FakeClock()
   log = memoryLog()
 })
-afterEach(() => {
+afterEach(async () => {
   watch.close()
+  await library.close()
   expect(clock.pending).toBe(0)
   folder.remove()
 })
@@ -258,6 +259,7 @@ describe('policy', () => {
     expect(states()).toEqual(['m/1 ready', 'm/2 failed'])
     expect(pool.loads).toHaveLength(2)
     watch.close()
+    await library.close()
     await begin({ versions: { latest: 1 } })
     expect(states()).toEqual(['m/1 ready', 'm/2 failed'])
   })
