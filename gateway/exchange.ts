@@ -304,6 +304,8 @@ export class Exchange implements Outgoing {
   answer: Answer | null = null
   /** Values of `{name}` segments of the route's path. */
   params: Readonly<Record<string, string>> | null = null
+  /** The model inside that was asked last, whatever came of it. */
+  model: { readonly name: string; readonly version: string } | null = null
   /** Name of the arm a split chose, or ''. */
   arm = ''
   /** Attempts against endpoints so far, all targets together. */
@@ -402,6 +404,11 @@ export class Exchange implements Outgoing {
     if (this.route.format === null) throw new WeirError('INTERNAL', `route "${this.route.name}" has no format`)
     return this.route.format
   }
+}
+
+/** The model an answer is about: the one that made it, or the one that failed when weir itself answers. */
+export function modelOf({ model }: Exchange, answer: Answer): Answer['model'] {
+  return answer.model ?? (answer.backend === '' ? model : null)
 }
 
 /** What the fields say of a body that was written again. */

@@ -29,6 +29,7 @@ export async function infer(x: Exchange, leg: Leg, find: Find, format: Format, b
   }
   // A model that was found stays only until somebody else has a turn: from here to its run nothing is awaited.
   const model = find()
+  x.model = model.identity
   let answer: Answer
   let written = false
   try {

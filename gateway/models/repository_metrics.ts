@@ -6,8 +6,8 @@ import type { Loaded } from './library.ts'
 
 export class RepositoryMetrics {
   readonly #metrics: Handles<typeof repositoryMetrics>
-  /** A load that configurations share is one load. */
-  readonly #counted = new WeakSet<Loaded>()
+  /** A load that configurations share is one load of each name. */
+  readonly #counted = new WeakMap<Loaded, Set<string>>()
   readonly #versions = new Map<string, { readonly model: string; readonly version: string }>()
 
   constructor(registry: Registry) {
@@ -16,9 +16,16 @@ export class RepositoryMetrics {
 
   /** @param loaded null: it failed */
   readonly load = (model: string, version: string, loaded: Loaded | null): void => {
-    if (loaded !== null && this.#counted.has(loaded)) return
-    if (loaded !== null) this.#counted.add(loaded)
+    if (loaded !== null && this.#isCounted(loaded, `${model}/${version}`)) return
     this.#metrics.weir_model_loads_total({ model, version, result: loaded === null ? 'error' : 'ok' }).add()
+  }
+
+  #isCounted(loaded: Loaded, name: string): boolean {
+    const names = this.#counted.get(loaded) ?? new Set<string>()
+    this.#counted.set(loaded, names)
+    const counted = names.has(name)
+    names.add(name)
+    return counted
   }
 
   /** What there is now; a version that is gone is not ready. */

@@ -1,5 +1,5 @@
 /** What a route needs at hand for every exchange: its bound metrics and the constant lines of its answers. */
-import type { Answer, Exchange } from '../exchange.ts'
+import { type Answer, type Exchange, modelOf } from '../exchange.ts'
 import type { Counter, Handles, Histogram } from '../metrics.ts'
 import { CODE_CLASSES, type exchangeMetrics } from '../vital.ts'
 
@@ -52,7 +52,8 @@ export function answerLines(lane: Lane, x: Exchange, answer: Answer, total: numb
   let lines = `${lane.lines(answer.backend)}x-weir-attempts: ${x.attempts}\r\nx-weir-inference-id: ${x.inferenceId}\r\nx-request-id: ${x.requestId}\r\n`
   if (x.arm !== '') lines += `x-weir-arm: ${x.arm}\r\n`
   if (x.fallback !== '') lines += `x-weir-fallback: ${x.fallback}\r\n`
-  if (answer.model !== null) lines += `x-weir-model: ${answer.model.name}/${answer.model.version}\r\n`
+  const model = modelOf(x, answer)
+  if (model !== null) lines += `x-weir-model: ${model.version === '' ? model.name : `${model.name}/${model.version}`}\r\n`
   const overhead = Math.max(0, total - x.waited)
   return `${lines}server-timing: weir;dur=${tenths(overhead)}, backend;dur=${tenths(x.waited)}\r\n`
 }

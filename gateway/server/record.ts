@@ -1,6 +1,6 @@
 /** What the access log is told of an exchange, or of what never became one. */
 import type { Code, WeirError } from '../errors.ts'
-import type { Caller, Exchange } from '../exchange.ts'
+import { type Caller, type Exchange, modelOf } from '../exchange.ts'
 import type { ExchangeRecord } from '../telemetry/access.ts'
 import { endedBy } from '../telemetry/endings.ts'
 import type { Inbound } from '../wire/inbound.ts'
@@ -28,6 +28,7 @@ export function exchangeRecord({ request, caller, requestId, x, route, status, c
   const answer = x?.answer ?? null
   const why = code ?? answer?.code ?? null
   const backend = answer?.backend ?? ''
+  const model = x === null || answer === null ? null : modelOf(x, answer)
   return {
     request_id: requestId,
     inference_id: x?.inferenceId ?? '',
@@ -51,8 +52,8 @@ export function exchangeRecord({ request, caller, requestId, x, route, status, c
     duration_ms: endedAt - started,
     backend_ms: x?.waited ?? 0,
     ttfb_ms: firstByteAt === 0 ? -1 : firstByteAt - started,
-    model: answer?.model?.name ?? '',
-    model_version: answer?.model?.version ?? '',
+    model: model?.name ?? '',
+    model_version: model?.version ?? '',
   }
 }
 

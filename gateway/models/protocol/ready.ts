@@ -1,3 +1,4 @@
+/** What describes a model needs its signature. */
 import { WeirError } from '../../errors.ts'
 import type { Model } from '../model.ts'
 

@@ -1,0 +1,67 @@
+/** Models inside a running weir: what answers, headers and the access log say of who answered. */
+import path from 'node:path'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { fixtures, golden } from '../models/setup.ts'
+import { type ReceivedAnswer, request } from './message.ts'
+import { startWeir, type Weir } from './weir.ts'
+
+const IRIS = path.join(fixtures, 'iris/1/model.onnx')
+const body = golden(path.join(fixtures, 'cancer/2'))[0]!.text
+const row = JSON.stringify({ instances: [[5.1, 3.5, 1.4, 0.2]] })
+let weir: Weir
+beforeAll(async () => {
+  weir = await startWeir(`
+models: ${fixtures}
+access_log: stdout
+backends:
+  inside: { model: cancer, version: 2 }
+  alone: { onnx: ${IRIS} }
+  ids: { model: embedding }
+  constant: { answer: { status: 200, body: "ok" } }
+routes:
+  - { name: cancer, match: { path: /cancer }, backend: inside, format: oip }
+  - { name: iris, match: { path: /iris }, backend: alone, format: kserve_v1 }
+  - { name: safe, match: { path: /safe }, backend: ids, format: oip, plugins: [{ fallback: { to: [constant], on: [5xx] } }] }
+`)
+})
+afterAll(() => weir.stop())
+
+async function ask(target: string, content: string): Promise<{ answer: ReceivedAnswer; logged: Record<string, unknown> }> {
+  const answer = await weir.exchange(request('POST', target, [], content), 'POST')
+  const id = answer.head.one('x-request-id')!
+  await expect.poll(() => weir.stdout).toContain(id)
+  return { answer, logged: JSON.parse(weir.stdout.split('\n').find((line) => line.includes(id))!) as Record<string, unknown> }
+}
+
+it.each([
+  ['/cancer', body, 200, 'cancer/2', 'cancer', '2'],
+  ['/cancer', '{}', 400, 'cancer/2', 'cancer', '2'],
+  ['/iris', row, 200, 'alone', 'alone', null],
+  ['/iris', '{"instances":[[1]]}', 400, 'alone', 'alone', null],
+  ['/v2/models/cancer/infer', body, 200, 'cancer/3', 'cancer', '3'],
+  ['/v2/models/cancer/versions/1/infer', '{', 400, 'cancer/1', 'cancer', '1'],
+  ['/v1/models/iris:predict', row, 200, 'iris/1', 'iris', '1'],
+  ['/v2/models/nothing/infer', body, 404, undefined, null, null],
+])('%s %#: %s', async (target, content, status, header, name, version) => {
+  const { answer, logged } = await ask(target, content)
+  expect(answer.status).toBe(status)
+  expect(answer.head.list('x-weir-model')).toEqual(header === undefined ? [] : [header])
+  expect(logged).toMatchObject({ status, model: name, model_version: version })
+})
+
+it('of another backend that answered instead, no model is told', async () => {
+  const wrong = JSON.stringify({ inputs: [{ name: 'ids', shape: [1], datatype: 'INT64', data: [99] }] })
+  const { answer, logged } = await ask('/safe', wrong)
+  expect([answer.status, answer.body.toString()]).toEqual([200, 'ok'])
+  expect(answer.head.one('x-weir-fallback')).toBe('ids;5xx')
+  expect(answer.head.list('x-weir-model')).toEqual([])
+  expect(logged).toMatchObject({ backend: 'constant', model: null })
+})
+
+it('counts on the page of metrics', async () => {
+  const before = (await weir.metrics()).sum('weir_model_requests_total', { model: 'cancer', version: '2', outcome: 'ok' })
+  await ask('/cancer', body)
+  await weir.untilMetric(before + 1, 'weir_model_requests_total', { model: 'cancer', version: '2', outcome: 'ok' })
+  expect((await weir.metrics()).sum('weir_model_ready', { model: 'cancer' })).toBe(3)
+  expect((await weir.metrics()).sum('weir_model_loads_total', { model: 'iris', result: 'ok' })).toBe(1)
+})
