@@ -3,7 +3,7 @@
  *
  * - Models take turns (round robin over those that have requests), so that a busy one starves no other.
  * - In a model, the oldest request is first. Requests with the same key (outputs asked for, shapes beyond the rows) join it
- *   whole, in the order they came, as long as `max_rows` allows.
+ *   whole, in the order they came, as long as `max_rows` and the pace of the model allow.
  * - A request of more rows is cut, and between two of its slices it goes to the end of its queue.
  * - A request that comes alone never waits. A batch waits for more rows only when the last two batches of its model both had
  *   several callers and more rows than this one has now: then callers come in waves, and the rest of this one is on its way.
@@ -131,10 +131,10 @@ class Lane<J extends Job> {
     return { id: this.id, parts, rows: this.#joins(first) ? this.#fill(parts, rows, limit) : rows }
   }
 
-  /** Most rows of one run; Infinity where rows depend on each other. */
+  /** Most rows of one run; Infinity where rows depend on each other. Many rows of a slow model would hold up the others too long. */
   get #limit(): number {
     const { rows } = this.#pace
-    return rows === Infinity || this.#batching === null ? rows : this.#batching.max_rows
+    return rows === Infinity || this.#batching === null ? rows : Math.min(rows, this.#batching.max_rows)
   }
 
   #joins({ key, alone }: J): boolean {

@@ -33,7 +33,7 @@ export function chooseOutputs(request: Columns, signature: Signature): string[] 
     if (spec === undefined) throw new WeirError('MODEL_INPUT', `unknown output "${clip(name)}"; the model gives ${list(namesOf(signature.outputs))}`)
     if (spec.dtype !== null) continue
     const others = namesOf(signature.outputs.filter((output) => output.dtype !== null))
-    throw new WeirError('MODEL_INPUT', `output "${clip(name)}" of the model is not a tensor (a ZipMap, perhaps) and cannot be sent; request ${list(others)} alone`)
+    throw new WeirError('MODEL_INPUT', `output "${clip(name)}" of the model is not a tensor (a sequence or a map) and cannot be sent; request ${list(others)} alone`)
   }
   return [...names]
 }

@@ -52,6 +52,12 @@ describe('joining', () => {
     expect(all(s)).toEqual(['a[0,3) b[0,3)', 'c[0,3) d[0,3)', 'e[0,3)'])
   })
 
+  test('no more rows of a slow model than take 10 ms: five of 2 ms each, though eight are allowed', () => {
+    const s = scheduler({ 1: { batching, pace: new Pace(10, { run_us: 2000, independent_rows: true }) } })
+    for (const name of ['a', 'b', 'c', 'd', 'e', 'f', 'g']) s.add(job(name))
+    expect(next(s)).toBe('a[0,1) b[0,1) c[0,1) d[0,1) e[0,1)')
+  })
+
   test('a request that does not fit any more lets smaller ones pass, and is first next time', () => {
     const s = scheduler()
     for (const [name, rows] of [['a', 5], ['b', 4], ['c', 2], ['d', 1]] as const) s.add(job(name, rows))
