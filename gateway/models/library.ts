@@ -6,6 +6,7 @@ import type { MessagePort } from 'node:worker_threads'
 import type { BatchingConfig } from '../../config/config.ts'
 import type { Clock, Timer } from '../clock.ts'
 import type { FromInference, ModelLoad } from './messages.ts'
+import { modelBytes } from './onnx/outline.ts'
 import type { Measured, Placement } from './placement.ts'
 import { lookAt } from './repository.ts'
 import type { Signature } from './signature.ts'
@@ -166,13 +167,12 @@ export class Library {
     const { file, fingerprint, placement, batching } = request
     const outcome = await this.#pool.load({ id, file, placement, batching })
     if ('error' in outcome) return { error: outcome.error, load_ms: outcome.load_ms }
-    const { fingerprint: now, bytes } = await lookAt(file)
-    if (now !== fingerprint) {
+    if ((await lookAt(file)).fingerprint !== fingerprint) {
       await this.#pool.unload(id)
       return { error: 'it changed while it was being loaded', load_ms: outcome.load_ms }
     }
     const { signature, placement: placed, why, measured, load_ms } = outcome
-    return { id, request, signature, placement: placed, why, measured, bytes, load_ms, loaded_at: this.#clock.wall() }
+    return { id, request, signature, placement: placed, why, measured, bytes: modelBytes(file), load_ms, loaded_at: this.#clock.wall() }
   }
 }
 

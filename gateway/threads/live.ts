@@ -36,6 +36,8 @@ export interface ModelReport extends ModelDescription {
 
 /** Opening loads files. */
 const OPEN_MS = 120_000
+/** Changes that wait for each other. */
+const MAX_WAITING = 32
 /** Triton's words (extension_model_repository.md). */
 const STATES = { ready: 'READY', loading: 'LOADING', unloading: 'UNLOADING', failed: 'UNAVAILABLE', unloaded: 'UNAVAILABLE' } as const
 const NO_REPOSITORY: Refusal = { code: 'MODEL_NOT_FOUND', message: 'the configuration has no repository of models' }
@@ -43,6 +45,7 @@ const NO_REPOSITORY: Refusal = { code: 'MODEL_NOT_FOUND', message: 'the configur
 export class LiveModels {
   readonly #deps: LiveDeps
   #last: Promise<unknown> = Promise.resolve()
+  #waiting = 0
   #watch: RepositoryWatch | null = null
 
   constructor(deps: LiveDeps) {
@@ -114,10 +117,16 @@ export class LiveModels {
     })
   }
 
-  #inTurn<T>(change: () => Promise<T>): Promise<T> {
+  async #inTurn(change: () => Promise<Refusal | null>): Promise<Refusal | null> {
+    if (this.#waiting >= MAX_WAITING) return { code: 'OVERLOADED', message: `${MAX_WAITING} changes of models wait already` }
+    this.#waiting++
     const turn = this.#last.then(change)
     this.#last = turn.catch(() => undefined)
-    return turn
+    try {
+      return await turn
+    } finally {
+      this.#waiting--
+    }
   }
 
   /** @returns null when the configuration is another one by now; `gone` settles once nothing uses what left */

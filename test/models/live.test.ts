@@ -106,6 +106,14 @@ test('what is unknown is said to be', async () => {
   expect(await crew.live.unload('m')).toBeNull()
 })
 
+test('changes that wait for each other are bounded', async () => {
+  put('m', '1')
+  await start()
+  const outcomes = await Promise.all(Array.from({ length: 40 }, () => crew.live.load('m')))
+  expect(outcomes.filter((refusal) => refusal === null)).toHaveLength(32)
+  expect(outcomes.at(-1)).toEqual({ code: 'OVERLOADED', message: '32 changes of models wait already' })
+})
+
 test('no thread shows a version before all have it', async () => {
   put('m', '1')
   await start()

@@ -1,5 +1,5 @@
 /** A folder of models with bad ones among them: the good serve, the bad are named. */
-import { cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ModelBackendConfig } from '../../config/config.ts'
@@ -94,6 +94,14 @@ describe('check', () => {
   test('an onnx backend that does not load is an error that names file and reason', async () => {
     const issues = await loadForCheck(configOf(null, { bad: onnx('bad', join(badModels, 'truncated.onnx')), good: onnx('good', join(fixtures, 'cancer/1/model.onnx')) }), deps)
     expect(issues).toEqual([{ severity: 'error', at: 'backends.bad.onnx', rule: 'model-load', message: 'cannot serve this model: truncated.onnx: Protobuf parsing failed.', help: '' }])
+  })
+
+  test('a model of 2 GiB is refused in words', async () => {
+    put(join(fixtures, 'cancer/1/model.onnx'), 'large', '1', 'model.onnx')
+    truncateSync(join(root, 'large/1/model.onnx'), 2 ** 31)
+    const issues = await loadForCheck(configOf(null, { large: onnx('large', join(root, 'large/1/model.onnx')) }), deps)
+    rmSync(join(root, 'large'), { recursive: true })
+    expect(issues.map(({ at, message }) => `${at} ${message}`)).toEqual(['backends.large.onnx cannot serve this model: model.onnx: the file has 2147483648 bytes, a model file must be smaller than 2 GiB; keep its weights as external data'])
   })
 
   test('columns must be those of the one matrix input', async () => {
