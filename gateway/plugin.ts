@@ -18,6 +18,7 @@ export { Answer, type Backend, type Body, Exchange, type Flow, Leg, type LegWatc
 export { type Code, codes, type Reason, WeirError } from './errors.ts'
 export * as headers from './headers.ts'
 export { HOLD_BYTES, hold, streams } from './hold.ts'
+export { type EventKind, type EventScanner, FirstContent, scannerOf, type StreamEvent } from './sse.ts'
 export { unsound } from './payload/soundness.ts'
 export type { Timer } from './clock.ts'
 export type { Counter, Declarations, Handles, Histogram }
