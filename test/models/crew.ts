@@ -30,7 +30,6 @@ export class FakeCrew {
   readonly live: LiveModels
   config: Config
   grant: Grant | null = null
-  #next = 0
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(config: Config) {
@@ -45,8 +44,7 @@ export class FakeCrew {
       threads: () => this.threads,
       giveUp: async ({ index }) => {
         this.givenUp.push(index)
-        this.threads = this.threads.filter((thread) => thread.index !== index)
-        this.grants.died(index)
+        this.die(index)
       },
     })
   }
@@ -54,8 +52,14 @@ export class FakeCrew {
   static async start(config: Config, threads = 2): Promise<FakeCrew> {
     const crew = new FakeCrew(config)
     crew.grant = await crew.grants.load(config, null)
-    for (let index = 0; index < threads; index++) await crew.spawn()
+    for (let index = 0; index < threads; index++) await crew.spawn(index)
     return crew
+  }
+
+  /** It lets go of nothing: it is not there any more. */
+  die(index: number): void {
+    this.threads = this.threads.filter((thread) => thread.index !== index)
+    this.grants.died(index)
   }
 
   exclusive<T>(change: () => Promise<T>): Promise<T> {
@@ -65,8 +69,7 @@ export class FakeCrew {
   }
 
   /** A data thread that is raised with what runs now. */
-  async spawn(): Promise<FakeThread> {
-    const index = this.#next++
+  async spawn(index: number): Promise<FakeThread> {
     const { port1, port2 } = new MessageChannel()
     const orders = { models: async (...args: Parameters<DataOrders['models']>) => (await thread.before(), inside.update(...args)) } as DataOrders
     const control = new Link<DataOrders, ControlOrders>(port2, clock, orders)

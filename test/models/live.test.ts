@@ -132,16 +132,25 @@ test('no thread shows a version before all have it', async () => {
   expect(await versions()).toEqual(['2', '2'])
 })
 
-test('a data thread that is replaced gets the list as it is', async () => {
+test.each(['inline', 'thread'] as const)('a data thread that is replaced gets the list as it is, %s', async (placement) => {
   put('m', '1')
   put('other', '1')
-  await start()
+  await start({ placement })
   put('m', '2')
   await crew.live.load('m')
   await crew.live.unload('other')
-  crew.grants.died(0)
-  const thread = await crew.spawn()
+  crew.die(0)
+  const thread = await crew.spawn(0)
   expect([await versionOf(thread), thread.inside.models]).toEqual(['2', 2])
+})
+
+test('a file that changes before a data thread opens it is not shown on any', async () => {
+  put('m', '1')
+  await start({ placement: 'inline' })
+  put('m', '2')
+  crew.threads[1]!.before = async () => put('m', '2', join(fixtures, 'iris/1/model.onnx'))
+  expect(await crew.live.load('m')).toEqual({ code: 'MODEL_NOT_READY', message: 'm/2/model.onnx: it changed while it was being loaded' })
+  expect([states(), await versions(), crew.open]).toEqual([['m/1 ready', 'm/2 failed'], ['1', '1'], [1, 1]])
 })
 
 test('a data thread that does not carry it out is given up; the others go on', async () => {
@@ -180,19 +189,18 @@ describe('a reload of the configuration', () => {
     expect(await versions()).toEqual(['2', '2'])
   })
 
-  test('that comes between a load and its turn loses neither', async () => {
+  test('that comes between a change and its turn: the change is made again, on what runs then', async () => {
     put('m', '1')
+    put('other', '1')
     await start()
-    put('m', '2')
-    // It waits for this turn, and the reload is in it before the load is.
-    const gate = Promise.withResolvers<void>()
-    void crew.exclusive(() => gate.promise)
-    const reloading = crew.reload(config({ versions: { specific: ['2'] } }))
-    const loading = crew.live.load('m')
-    gate.resolve()
+    const reloading = crew.reload(config())
+    // Prepared at once, on the old list; its turn comes after the reload, which loads everything again.
+    const unloading = crew.live.unload('m')
+    put('other', '2')
+    const loading = crew.live.load('other')
     await reloading
-    expect([await loading, states(), await versions()]).toEqual([null, ['m/2 ready'], ['2', '2']])
-    await expect.poll(() => crew.open).toEqual([1, 1])
+    expect([await unloading, await loading, states()]).toEqual([null, null, ['m/1 unloaded', 'other/1 ready', 'other/2 ready']])
+    await expect.poll(() => crew.open).toEqual([2, 2])
   })
 
   test('without models lets go of all of them, and with them again starts again', async () => {
