@@ -99,6 +99,12 @@ describe('infer', () => {
     const infinite = await call('POST', '/v2/models/logx/infer', '{"inputs":[{"name":"x","shape":[2,1],"datatype":"FP32","data":[1,0]}]}')
     expect(infinite.status).toBe(500)
     expect(json(infinite)).toMatchObject({ error: 'output "y": element 1 is -Infinity, which JSON cannot carry', code: 'MODEL_FAILED' })
+    const rows = await call('POST', '/v1/models/logx:predict', '{"instances":[[1],[0]]}')
+    expect(rows.status).toBe(500)
+    expect(json(rows).error).toContain('"y"')
+    const binary = await call('POST', '/v2/models/logx/infer', '{"parameters":{"binary_data_output":true},"inputs":[{"name":"x","shape":[2,1],"datatype":"FP32","data":[1,0]}]}')
+    expect(binary.status).toBe(200)
+    expect((binary.body as Buffer).subarray(-8).toString('hex')).toBe('00000000000080ff')
   })
 
   test('a run that fails names the request, not the library’s words, and is counted; the model goes on', async () => {
