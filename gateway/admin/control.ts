@@ -1,7 +1,7 @@
 /** What the admin listener asks of the gateway. The control thread answers; where data threads must be asked, it asks all of them. */
 import type { Issue } from '../../config/config.ts'
-import type { Code } from '../errors.ts'
 import type { RegistryView } from '../metrics.ts'
+import type { Refusal } from '../models/operator.ts'
 import type { AdminRequest } from '../plugin.ts'
 
 export interface AdminControl {
@@ -22,12 +22,6 @@ export interface AdminControl {
   reload(): Promise<ReloadReport>
   /** Begins to stop gracefully, once; later calls change nothing. */
   drain(): void
-}
-
-/** Nothing was changed, or not everything that was to. */
-export interface Refusal {
-  readonly code: Code
-  readonly message: string
 }
 
 export interface Readiness {

@@ -80,10 +80,9 @@ export class Models {
 
   /** The version a label of the config stands for. @throws WeirError as `find`, and `MODEL_NOT_FOUND` for a label that is not declared */
   labelled(name: string, label: string): Model {
-    const labels = this.#view.labels[name]
-    const version = labels !== undefined && Object.hasOwn(labels, label) ? labels[label] : undefined
-    if (version !== undefined) return this.find(name, version)
     this.find(name)
+    const labels = Object.hasOwn(this.#view.labels, name) ? this.#view.labels[name]! : {}
+    if (Object.hasOwn(labels, label)) return this.find(name, labels[label])
     throw new WeirError('MODEL_NOT_FOUND', `model "${clip(name)}" has no label "${clip(label)}"`)
   }
 
@@ -148,7 +147,9 @@ export class Models {
 
   async #letGo(ids: readonly number[]): Promise<void> {
     for (const id of ids) this.#hosts.delete(id)
-    await Promise.all(ids.map((id) => this.#deps.residents.giveBack(id)))
+    const { residents, log } = this.#deps
+    // Whoever waits for it waits for the memory, which a session that cannot be released keeps anyway.
+    await Promise.all(ids.map((id) => residents.giveBack(id).catch((error: unknown) => log.error('a model was not closed', { error: String(error) }))))
   }
 }
 

@@ -5,6 +5,9 @@ import type { Refusal } from './operator.ts'
 import { describe, keyOf, type Slot } from './slot.ts'
 import { reasonOf } from './repository.ts'
 
+/** Reasons in one message. */
+const MAX_SHOWN = 3
+
 /** By key of the slot; null: it is gone. */
 export type Changes = ReadonlyMap<string, Slot | null>
 
@@ -63,8 +66,10 @@ export class Step {
 
   /** After `commit`: why not everything that was to serve does, or null. */
   problem(): Refusal | null {
-    const bad = [...this.#changes.keys()].map((key) => this.#set.slots.get(key)).filter((slot) => slot !== undefined && slot.reason !== '')
-    return bad.length === 0 ? null : { code: 'MODEL_NOT_READY', message: bad.map((slot) => slot!.reason).join('; ') }
+    const bad = [...this.#changes.keys()].map((key) => this.#set.slots.get(key)).filter((slot): slot is Slot => slot !== undefined && slot.reason !== '')
+    if (bad.length === 0) return null
+    const more = bad.length > MAX_SHOWN ? `; and ${bad.length - MAX_SHOWN} more` : ''
+    return { code: 'MODEL_NOT_READY', message: bad.slice(0, MAX_SHOWN).map(({ reason }) => reason).join('; ') + more }
   }
 
   /** Slots whose model no thread has yet. */

@@ -88,6 +88,13 @@ test('an unknown model or version', () => {
   expect(() => current.models.find('cancer', '01')).toThrow('model "cancer" has no version 01')
 })
 
+test('a label is one of the config, and nothing that every object has', () => {
+  expect(() => current.models.labelled('cancer', 'stable')).toThrow('model "cancer" has no label "stable"')
+  expect(() => current.models.labelled('cancer', 'constructor')).toThrow('model "cancer" has no label "constructor"')
+  expect(() => current.models.labelled('__proto__', 'constructor')).toThrow('there is no model "__proto__"')
+  expect(() => current.models.labelled('constructor', 'name')).toThrow('there is no model "constructor"')
+})
+
 describe('check', () => {
   const deps = { log: memoryLog(), clock: systemClock }
 
