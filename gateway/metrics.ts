@@ -35,8 +35,9 @@ type HandleOf<D extends Declaration> = D['type'] extends 'histogram' ? Histogram
 export type Handles<M extends Declarations> = { readonly [K in keyof M]: (labels?: LabelsOf<M[K]>) => HandleOf<M[K]> }
 
 const SLAB_CELLS = 4096
-/** A registry refuses more; a bounded config cannot reach it. */
+/** No configuration reaches this; versions of models that come and go for months might. What is beyond is not shown, and counted. */
 const MAX_CELLS = 1 << 20
+const dropped = { weir_series_dropped_total: { type: 'counter', help: 'Series that are not shown because there are too many.' } } as const satisfies Declarations
 
 export class Counter {
   readonly #cells: Float64Array
@@ -117,7 +118,13 @@ export class Registry {
   readonly #bound = new Map<string, Counter | Gauge | Histogram>()
   /** Metric → what it was first declared as. */
   readonly #families = new Map<string, Declared>()
+  readonly #maxCells: number
   #used = SLAB_CELLS
+
+  /** @param maxCells in whole slabs */
+  constructor(maxCells = MAX_CELLS) {
+    this.#maxCells = maxCells
+  }
 
   /**
    * Handles for a group of metrics; `prefix` and `fixed` labels are put before each. Binding the same series again gives the same cells.
@@ -141,11 +148,12 @@ export class Registry {
     const key = JSON.stringify([metric, ...Object.values(labels)])
     const known = this.#bound.get(key)
     if (known !== undefined) return known
-    const at = this.#reserve(sizeOf(declaration))
+    const size = sizeOf(declaration)
+    if (this.#full(size) && metric !== 'weir_series_dropped_total') return this.#unseen(declaration)
+    const at = this.#reserve(size)
     const slab = this.#slabs.length - 1
-    const cells = new Float64Array(this.#slabs[slab]!)
     this.#series.set(key, { metric, declaration, labels, slab, at })
-    const handle = declaration.type === 'histogram' ? new Histogram(cells, at, declaration.buckets) : declaration.type === 'gauge' ? new Gauge(cells, at) : new Counter(cells, at)
+    const handle = handleOf(declaration, new Float64Array(this.#slabs[slab]!), at)
     this.#bound.set(key, handle)
     this.onSeries?.()
     return handle
@@ -165,9 +173,18 @@ export class Registry {
     throw new Error(`metric ${metric} is declared in two ways (type, buckets or labels differ): rename one of them, or restart if its plugin was changed`)
   }
 
+  #full(size: number): boolean {
+    return this.#used + size > SLAB_CELLS && (this.#slabs.length + 1) * SLAB_CELLS > this.#maxCells
+  }
+
+  /** Works as any other for its owner. */
+  #unseen(declaration: Declaration): Counter | Gauge | Histogram {
+    this.handles(dropped).weir_series_dropped_total().add()
+    return handleOf(declaration, new Float64Array(sizeOf(declaration)), 0)
+  }
+
   #reserve(size: number): number {
     if (this.#used + size > SLAB_CELLS) {
-      if ((this.#slabs.length + 1) * SLAB_CELLS > MAX_CELLS) throw new Error(`more than ${MAX_CELLS} metric cells`)
       this.#slabs.push(new SharedArrayBuffer(SLAB_CELLS * 8))
       this.#used = 0
     }
@@ -182,6 +199,11 @@ type Labels = Readonly<Record<string, string>>
 interface Declared {
   readonly declaration: Declaration
   readonly names: readonly string[]
+}
+
+function handleOf(declaration: Declaration, cells: Float64Array, at: number): Counter | Gauge | Histogram {
+  if (declaration.type === 'histogram') return new Histogram(cells, at, declaration.buckets)
+  return declaration.type === 'gauge' ? new Gauge(cells, at) : new Counter(cells, at)
 }
 
 function sizeOf(declaration: Declaration): number {

@@ -211,3 +211,18 @@ describe('views that disagree on a declaration', () => {
     expect(await page([histogram.view(), gauge.view()])).toEqual({ open: '3', weir_metric_series_left_out: '1' })
   })
 })
+
+it('series beyond the limit work for their owner, are not shown, and are counted', () => {
+  const registry = new Registry(4096)
+  const { a_total } = registry.handles({ a_total: { type: 'counter', help: 'x', labels: { k: 'config' } } })
+  const bound = Array.from({ length: 4100 }, (_, i) => a_total({ k: `v${i}` }))
+  for (const counter of bound) counter.add(2)
+  expect(bound.every(({ value }) => value === 2)).toBe(true)
+  const { series } = registry.view()
+  expect(series.filter(({ metric }) => metric === 'a_total')).toHaveLength(4096)
+  const { weir_series_dropped_total } = registry.handles({ weir_series_dropped_total: { type: 'counter', help: 'x' } })
+  expect(weir_series_dropped_total().value).toBe(4)
+  // The same again is not another one.
+  a_total({ k: 'v0' }).add()
+  expect(bound[0]!.value).toBe(3)
+})
