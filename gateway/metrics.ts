@@ -120,6 +120,8 @@ export class Registry {
   readonly #families = new Map<string, Declared>()
   readonly #maxCells: number
   #used = SLAB_CELLS
+  /** There was a series too many; the one that counts them has a slab beyond the limit. */
+  #overflown = false
 
   /** @param maxCells in whole slabs */
   constructor(maxCells = MAX_CELLS) {
@@ -174,11 +176,12 @@ export class Registry {
   }
 
   #full(size: number): boolean {
-    return this.#used + size > SLAB_CELLS && (this.#slabs.length + 1) * SLAB_CELLS > this.#maxCells
+    return this.#overflown || (this.#used + size > SLAB_CELLS && (this.#slabs.length + 1) * SLAB_CELLS > this.#maxCells)
   }
 
   /** Works as any other for its owner. */
   #unseen(declaration: Declaration): Counter | Gauge | Histogram {
+    this.#overflown = true
     this.handles(dropped).weir_series_dropped_total().add()
     return handleOf(declaration, new Float64Array(sizeOf(declaration)), 0)
   }
