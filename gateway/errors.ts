@@ -53,9 +53,12 @@ export const codes = {
   INVALID_ANSWER: entry(502, 'invalid', 'The answer of the backend does not hold what the format promises.', 'See the log line for what was wrong.'),
   CONNECT_TIMEOUT: entry(504, 'timeout', 'The backend did not accept the connection in time.', 'See `connect` of the backend or of the timeout plugin.'),
   HEADERS_TIMEOUT: entry(504, 'timeout', 'The backend did not begin to answer in time.', 'See `response_headers`.'),
-  IDLE_TIMEOUT: entry(504, 'timeout', 'The backend stopped in the middle of an answer.', 'See `idle`.'),
+  FIRST_BYTE_TIMEOUT: entry(504, 'timeout', 'The backend sent a head but no body in time.', 'See `first_byte`.'),
+  FIRST_TOKEN_TIMEOUT: entry(504, 'timeout', 'The backend streamed nothing of content in time.', 'See `first_token`.'),
+  IDLE_TIMEOUT: entry(504, 'timeout', 'A body stopped in the middle.', 'See `idle`.'),
   TRY_TIMEOUT: entry(504, 'timeout', 'The attempt took too long.', 'See `per_try` of the timeout plugin.'),
   TOTAL_TIMEOUT: entry(504, 'timeout', 'The exchange took too long.', 'See `total` of the timeout plugin.'),
+  DEADLINE_EXCEEDED: entry(504, 'timeout', 'The time that the caller gave is over.', 'Give more in the deadline header, or see what took so long.'),
   // Inside.
   MODEL_INPUT: entry(400, 'local', 'The input does not fit the model.', 'The message names the tensor, what was expected and what was found.'),
   MODEL_NOT_FOUND: entry(404, 'local', 'There is no such model or version.', 'See /v2/models.'),

@@ -52,6 +52,8 @@ export class Attempt implements LegWatcher, BodyTaker, FlowSource, Sink {
   #answerBegun = false
   /** The caller is behind: the backend is not asked for more, and not timed. */
   #paused = false
+  /** The upload waits for the caller, not for the backend. */
+  #callerOwes = false
 
   /** @param head the request head as it goes out, framing and empty line included */
   constructor(exchange: Outgoing, leg: Leg, connection: Outbound, head: string, chunked: boolean, timeouts: AttemptTimeouts, owner: AttemptOwner) {
@@ -95,9 +97,10 @@ export class Attempt implements LegWatcher, BodyTaker, FlowSource, Sink {
     body.start(this)
   }
 
-  /** While the backend takes what it is sent, the caller is the one to wait for, and its connection times that. */
+  /** While the backend takes what it is sent, the caller is the one to wait for: its connection times that, and a limit of the leg. */
   #timeUpload(taken: boolean): void {
-    if (this.#phase === WAITING) this.#wait(taken ? 0 : this.#timeouts.idle_ms)
+    this.#callerOwes = taken
+    if (this.#phase === WAITING) this.#wait(taken ? this.leg.limits.idle_ms : this.#timeouts.idle_ms)
   }
 
   #sent(): void {
@@ -190,9 +193,9 @@ export class Attempt implements LegWatcher, BodyTaker, FlowSource, Sink {
   flowStarted(): void {}
 
   flowPaused(): void {
-    // The caller is slow; that is not the backend's fault.
+    // The caller is slow; that is not the backend's fault. Its connection times it, and a limit of the leg.
     this.#paused = true
-    this.#wait(0)
+    this.#wait(this.leg.limits.idle_ms)
     this.#connection.socket.pause()
   }
 
@@ -214,10 +217,20 @@ export class Attempt implements LegWatcher, BodyTaker, FlowSource, Sink {
   }
 
   deadlinePassed(): void {
-    if (this.#phase === CONNECTING) this.#stop(new WeirError('CONNECT_TIMEOUT'))
-    else if (this.#phase === WAITING) this.#stop(new WeirError(this.requestSent ? 'HEADERS_TIMEOUT' : 'IDLE_TIMEOUT'))
-    else if (this.#timeouts.first_byte_ms > 0 && !this.#firstByte) this.#stop(new WeirError('HEADERS_TIMEOUT', 'the backend sent a head but no body in time'))
-    else this.#stop(new WeirError('IDLE_TIMEOUT'))
+    this.#stop(this.#late())
+  }
+
+  #late(): WeirError {
+    if (this.#phase === CONNECTING) return new WeirError('CONNECT_TIMEOUT')
+    if (this.#phase === WAITING) return this.#lateAnswer()
+    if (this.#paused) return new WeirError('IDLE_TIMEOUT', 'the caller stopped taking the answer')
+    if (this.#timeouts.first_byte_ms > 0 && !this.#firstByte) return new WeirError('FIRST_BYTE_TIMEOUT')
+    return new WeirError('IDLE_TIMEOUT', 'the backend stopped in the middle of its answer')
+  }
+
+  #lateAnswer(): WeirError {
+    if (this.requestSent) return new WeirError('HEADERS_TIMEOUT')
+    return this.#callerOwes ? new WeirError('REQUEST_TIMEOUT', 'the request body stopped arriving') : new WeirError('IDLE_TIMEOUT', 'the backend stopped taking the request')
   }
 
   /** The answer cannot be read. */

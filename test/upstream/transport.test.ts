@@ -333,7 +333,7 @@ describe('timeouts', () => {
     upstream.onRequest = () => 'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n'
     const asked = exchangeFor(backend)
     asked.leg.limits = { connect_ms: 0, response_headers_ms: 0, first_byte_ms: 60, idle_ms: 0 }
-    expect((await collect((await send(backend, asked)).body)).code).toBe('HEADERS_TIMEOUT')
+    expect((await collect((await send(backend, asked)).body)).code).toBe('FIRST_BYTE_TIMEOUT')
   })
 })
 
