@@ -1,10 +1,9 @@
 /**
  * Holding an answer until it is whole, so that one that is cut or stalls can still be replaced by another.
- * What is a stream by its type, or turns out to be longer than the limit, is handed on as it comes.
+ * What is a stream by its type, or turns out to be longer than the limit, is handed on as it comes; `assure.ts` looks at its beginning.
  */
 import type { Answer, Body, Flow, Leg, LegWatcher, Sink } from './exchange.ts'
 import type { WeirError } from './errors.ts'
-import { get } from './headers.ts'
 
 /** Answers up to this many bytes are held. */
 export const HOLD_BYTES = 1 << 20
@@ -16,7 +15,20 @@ const STREAM_TYPE = /^(text\/event-stream|application\/(x-)?ndjson|application\/
 export function streams(answer: Answer, limit = HOLD_BYTES): boolean {
   const { body } = answer
   if (body === null || Buffer.isBuffer(body)) return false
-  return answer.tunnel !== null || body.length > limit || STREAM_TYPE.test(get(answer.headers, 'content-type') ?? '')
+  return answer.tunnel !== null || body.length > limit || isStream(answer)
+}
+
+/** True when the type says that every part is wanted as soon as it is there. */
+export function isStream({ fields }: Answer): boolean {
+  return STREAM_TYPE.test(fields.get('content-type') ?? '')
+}
+
+/** Looks at a body while it is held. Sees no byte beyond the limit, so that what it says does not depend on where chunks end. */
+export interface Inspector {
+  /** @returns true once the body may go on as it comes. @throws WeirError when it must not go on at all */
+  push(chunk: Buffer): boolean
+  /** The body is whole and within the limit. @throws WeirError as `push` */
+  end(): void
 }
 
 /**
@@ -33,8 +45,8 @@ export function hold(answer: Answer, leg: Leg, limit = HOLD_BYTES): Answer | Pro
 }
 
 /** As `hold`, for a flow by itself: a Buffer when it ends within `limit` bytes, else a flow from its first byte. */
-export function holdFlow(body: Flow, leg: Leg, limit: number): Promise<Body> {
-  return new Promise((resolve, reject) => new Held(body, leg, limit, resolve, reject).begin())
+export function holdFlow(body: Flow, leg: Leg, limit: number, inspector: Inspector | null = null): Promise<Body> {
+  return new Promise((resolve, reject) => new Held(body, leg, limit, inspector, resolve, reject).begin())
 }
 
 /** Collects a flow; becomes a flow itself when the body is too long (or has trailers, which a Buffer cannot carry). */
@@ -43,8 +55,9 @@ class Held implements Flow, Sink, LegWatcher {
   readonly #source: Flow
   readonly #leg: Leg
   readonly #limit: number
+  readonly #inspector: Inspector | null
   readonly #whole: (body: Body) => void
-  readonly #broken: (error: WeirError) => void
+  readonly #broken: (error: unknown) => void
   #chunks: Buffer[] = []
   #bytes = 0
   /** Holding until `#whole` or `#broken` was called. */
@@ -56,11 +69,12 @@ class Held implements Flow, Sink, LegWatcher {
   #paused = false
   #cancelled = false
 
-  constructor(source: Flow, leg: Leg, limit: number, whole: (body: Body) => void, broken: (error: WeirError) => void) {
+  constructor(source: Flow, leg: Leg, limit: number, inspector: Inspector | null, whole: (body: Body) => void, broken: (error: unknown) => void) {
     this.length = source.length
     this.#source = source
     this.#leg = leg
     this.#limit = limit
+    this.#inspector = inspector
     this.#whole = whole
     this.#broken = broken
   }
@@ -75,17 +89,35 @@ class Held implements Flow, Sink, LegWatcher {
   data(chunk: Buffer): boolean {
     if (this.#sink !== null && this.#chunks.length === 0) return this.#sink.data(chunk)
     this.#chunks.push(Buffer.from(chunk))
+    const room = this.#limit - this.#bytes
     this.#bytes += chunk.length
-    if (!this.#holding || this.#bytes <= this.#limit) return this.#holding
-    this.#release(this)
-    return false
+    if (!this.#holding) return false
+    const decided = this.#inspect(chunk.length > room ? chunk.subarray(0, room) : chunk)
+    if (this.#holding && (decided || chunk.length > room)) this.#release(this)
+    return this.#holding
+  }
+
+  /** @returns true when what is held may go on */
+  #inspect(chunk: Buffer): boolean {
+    try {
+      return this.#inspector !== null && this.#inspector.push(chunk)
+    } catch (error) {
+      this.#source.cancel()
+      this.#abandon(error)
+      return false
+    }
   }
 
   end(trailers: string[] | null): void {
     this.#ended = true
     this.#trailers = trailers
-    if (this.#holding) this.#release(trailers === null ? Buffer.concat(this.#chunks, this.#bytes) : this)
-    else this.#drain()
+    if (!this.#holding) return this.#drain()
+    try {
+      this.#inspector?.end()
+      this.#release(trailers === null ? Buffer.concat(this.#chunks, this.#bytes) : this)
+    } catch (error) {
+      this.#abandon(error)
+    }
   }
 
   fail(error: WeirError): void {
@@ -106,7 +138,7 @@ class Held implements Flow, Sink, LegWatcher {
     this.#whole(body)
   }
 
-  #abandon(error: WeirError): void {
+  #abandon(error: unknown): void {
     this.#holding = false
     this.#chunks = []
     this.#leg.unwatch(this)

@@ -17,9 +17,10 @@ export { Type } from './schema.ts'
 export { Answer, type Backend, type Body, Exchange, type Flow, Leg, type LegWatcher, type Limits, problem, type Reply, reply, type Send, type Sink } from './exchange.ts'
 export { type Code, codes, type Reason, WeirError } from './errors.ts'
 export * as headers from './headers.ts'
+export { type Assurance, assure } from './assure.ts'
+export { Failures, type Word } from './failures.ts'
 export { HOLD_BYTES, hold, streams } from './hold.ts'
 export { type EventKind, type EventScanner, FirstContent, scannerOf, type StreamEvent } from './sse.ts'
-export { unsound } from './payload/soundness.ts'
 export type { Timer } from './clock.ts'
 export type { Counter, Declarations, Handles, Histogram }
 

@@ -143,10 +143,18 @@ describe('when every target fails', () => {
     expect([answer.status, answer.headers, body, x.fallback]).toEqual([503, ['x-why', 'deploying'], 'come back', ''])
   })
 
-  test('unless the last target answered', async () => {
+  test('also when the last one answered with an error of its own', async () => {
     const bench = await pluginTest(fallback, { to: ['second'] }, { backends: { main: failing('RESET'), second: answering(500, 'of second') } })
-    expect(await outcome(bench)).toEqual([500, 'of second', 'main;reset'])
+    const { answer, x } = await bench.run()
+    expect([answer.code, answer.backend, x.fallback]).toEqual(['RESET', '', ''])
     expect(bench.metric('weir_fallback_exhausted_total')).toBe(1)
+  })
+
+  test('a chain that was begun goes on behind a target that gives no answer, whatever `on` lists', async () => {
+    const backends = { main: failing('HEADERS_TIMEOUT'), second: failing('MODEL_INPUT'), third: good.third }
+    const bench = await pluginTest(fallback, { to: ['second', 'third'], on: ['timeout'] }, { backends })
+    expect(await outcome(bench)).toEqual([200, 'third', 'main;timeout'])
+    expect(bench.metric('weir_fallback_total', { from: 'second', to: 'third', reason: 'local' })).toBe(1)
   })
 
   test('with nobody else to ask the failure goes through as it is', async () => {
