@@ -216,6 +216,12 @@ export class Leg implements LegWatcher {
   }
 }
 
+/**
+ * Makes a body whole; `server/buffer.ts` has it.
+ * @param leg stops the wait when it is cancelled @throws WeirError `BODY_TOO_LARGE`
+ */
+export type Gather = (body: Body, maxBytes: number, leg?: Leg) => Buffer | Promise<Buffer>
+
 // ---------------------------------------------------------------- the exchange
 
 /** Who asks. */

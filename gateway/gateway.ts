@@ -1,14 +1,14 @@
 /** A gateway: builds generations beside the running one, swaps them, closes the old ones. One in every data thread. */
 import { isDeepStrictEqual } from 'node:util'
 import type { BackendConfig, BuildIssue, Config, HttpBackendConfig, PluginConfig, RouteConfig } from '../config/config.ts'
-import type { Backend } from './exchange.ts'
+import type { Backend, Gather } from './exchange.ts'
 import { Generation } from './generation.ts'
 import { type CompileDeps, compileRoute } from './pipeline/compile.ts'
 import { BuildProblem, KeepStore } from './pipeline/host.ts'
 import type { CompiledRoute } from './pipeline/route.ts'
 import type { Plugin } from './plugin.ts'
 import { compileRouter, type RouteEntry } from './server/router.ts'
-import { answerBackend, type Gather } from './upstream/answer.ts'
+import { answerBackend } from './upstream/answer.ts'
 import type { HttpBackend } from './upstream/transport.ts'
 
 /** Backends and endpoints of the models inside, for one generation. */

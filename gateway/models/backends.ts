@@ -1,10 +1,10 @@
 /** Models as backends: body in, answer out, in the format of the route. */
-import { Answer, type Backend, describeBody, type Exchange, type Format, type Leg, type Written } from '../exchange.ts'
+import { Answer, type Backend, describeBody, type Exchange, type Format, type Gather, type Leg, type Written } from '../exchange.ts'
 import { add, Fields, remove, set } from '../headers.ts'
 import { decoded, encodedFor } from '../payload/coding.ts'
 import type { Columns } from '../payload/columns.ts'
 import { oip } from '../payload/oip.ts'
-import type { Gather, Model } from './model.ts'
+import type { Model } from './model.ts'
 import { outcomeOf } from './model_metrics.ts'
 
 const EMPTY = Buffer.alloc(0)
@@ -25,7 +25,7 @@ export async function infer(x: Exchange, leg: Leg, find: Find, format: Format, b
   if (!isReadable(x)) {
     // Before a large body is waited for.
     find()
-    await makeReadable(x, gather)
+    await makeReadable(x, leg, gather)
   }
   // A model that was found stays only until somebody else has a turn: from here to its run nothing is awaited.
   const model = find()
@@ -65,9 +65,9 @@ function isReadable({ body, fields }: Exchange): boolean {
 }
 
 /** From here on the body is whole and in no content coding, for a backend that comes after this one too. @throws WeirError */
-async function makeReadable(x: Exchange, gather: Gather): Promise<void> {
+async function makeReadable(x: Exchange, leg: Leg, gather: Gather): Promise<void> {
   const { maxBodyBytes } = x.route
-  const body = x.body === null || Buffer.isBuffer(x.body) ? x.body : await gather(x.body, maxBodyBytes)
+  const body = x.body === null || Buffer.isBuffer(x.body) ? x.body : await gather(x.body, maxBodyBytes, leg)
   const coding = x.fields.get('content-encoding')
   x.body = body === null || coding === undefined ? body : await decoded(body, coding, maxBodyBytes)
   if (coding !== undefined) remove(x.headers, 'content-encoding')

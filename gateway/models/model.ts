@@ -1,5 +1,5 @@
 /** One version of one model as a data thread uses it: request columns in, answer columns out. */
-import type { Body, Leg } from '../exchange.ts'
+import type { Leg } from '../exchange.ts'
 import type { Clock } from '../clock.ts'
 import { WeirError } from '../errors.ts'
 import type { Registry } from '../metrics.ts'
@@ -13,9 +13,6 @@ import type { ModelDescription } from './description.ts'
 import type { ModelHost } from './host.ts'
 import { ModelMetrics } from './model_metrics.ts'
 import { bindRows, bindTensors, chooseOutputs } from './signature.ts'
-
-/** Makes a body whole; `server/buffer.ts` has it. @throws WeirError `BODY_TOO_LARGE` */
-export type Gather = (body: Body, maxBytes: number) => Buffer | Promise<Buffer>
 
 export interface ModelDeps {
   readonly clock: Clock

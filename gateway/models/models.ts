@@ -1,12 +1,12 @@
 /** The models of one generation as a data thread has them. What there is changes while the generation lives: see `update`. */
 import type { ModelBackendConfig, OnnxBackendConfig } from '../../config/config.ts'
 import { WeirError } from '../errors.ts'
-import type { Backend } from '../exchange.ts'
+import type { Backend, Gather } from '../exchange.ts'
 import { clip } from '../payload/json.ts'
 import { modelBackend } from './backends.ts'
 import type { ModelDescription, ModelsDescription } from './description.ts'
 import type { ModelHost } from './host.ts'
-import { type Gather, Model, type ModelDeps } from './model.ts'
+import { Model, type ModelDeps } from './model.ts'
 import type { Operator } from './operator.ts'
 import type { Residents } from './residents.ts'
 

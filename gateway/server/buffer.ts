@@ -1,20 +1,23 @@
 /** Making bodies whole for those who must see them, and letting plugins look at those that stay streams. */
 import { WeirError } from '../errors.ts'
-import type { Body, Flow, Sink } from '../exchange.ts'
+import type { Body, Flow, Leg, Sink } from '../exchange.ts'
+import { holdFlow } from '../hold.ts'
 
 const EMPTY = Buffer.alloc(0)
 
 /**
  * The body as one buffer.
  * @param max bytes; longer ones reject with `BODY_TOO_LARGE`, at once when the declared length says so
+ * @param leg stops the wait when it is cancelled
  */
-export function gather(body: Body, max: number): Buffer | Promise<Buffer> {
+export function gather(body: Body, max: number, leg?: Leg): Buffer | Promise<Buffer> {
   if (body === null) return EMPTY
   if (Buffer.isBuffer(body)) return body.length <= max ? body : Promise.reject(tooLarge(max))
   if (body.length > max) {
     body.cancel()
     return Promise.reject(tooLarge(max))
   }
+  if (leg !== undefined) return holdFlow(body, leg, max).then((held) => gather(held, max))
   return new Promise((resolve, reject) => body.start(new Gatherer(body, max, resolve, reject)))
 }
 

@@ -7,9 +7,8 @@
  */
 import type { SpeaksConfig } from '../../config/config.ts'
 import { WeirError } from '../errors.ts'
-import { Answer, type Body, describeBody, type Exchange, type Format, type Leg } from '../exchange.ts'
+import { Answer, describeBody, type Exchange, type Format, type Leg } from '../exchange.ts'
 import { remove } from '../headers.ts'
-import { holdFlow } from '../hold.ts'
 import { bindRows, type Signature } from '../models/signature.ts'
 import { classifyOutputs } from '../payload/classification.ts'
 import { decoded } from '../payload/coding.ts'
@@ -86,16 +85,10 @@ class Translator implements HttpBackend {
   /** The caller's body whole and in no content coding, for whoever is asked after this backend too. */
   async #readable(x: Exchange, leg: Leg): Promise<void> {
     const { maxBodyBytes } = x.route
-    const body = await this.#whole(x.body, leg, maxBodyBytes)
+    const body = await this.#deps.gather(x.body, maxBodyBytes, leg)
     const coding = x.fields.get('content-encoding')
     x.body = await decoded(body, coding, maxBodyBytes)
     if (coding !== undefined) remove(x.headers, 'content-encoding')
-  }
-
-  async #whole(body: Body, leg: Leg, max: number): Promise<Buffer> {
-    const { gather } = this.#deps
-    if (body === null || Buffer.isBuffer(body) || body.length > max) return gather(body, max)
-    return gather(await holdFlow(body, leg, max), max)
   }
 
   // ---------------------------------------------------------------- the way there

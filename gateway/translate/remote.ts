@@ -1,10 +1,9 @@
 /** The signature of a model at an Open Inference Protocol server: asked for once, shared, and asked for again when it seems to have changed. */
 import type { Clock } from '../clock.ts'
 import { WeirError } from '../errors.ts'
-import { Answer, type Body, Leg, type LegWatcher, type Outgoing } from '../exchange.ts'
+import { Answer, type Body, type Gather, Leg, type LegWatcher, type Outgoing } from '../exchange.ts'
 import { Fields } from '../headers.ts'
 import type { Signature } from '../models/signature.ts'
-import type { Gather } from '../upstream/answer.ts'
 import type { Transmitter } from '../upstream/transport.ts'
 import { readMetadata } from './metadata.ts'
 

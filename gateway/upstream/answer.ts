@@ -1,18 +1,15 @@
 /** `answer:` backends: the same answer to every request, as a fallback of last resort or a fixed page. */
 import type { AnswerBackendConfig } from '../../config/config.ts'
 import { WeirError } from '../errors.ts'
-import { Answer, type Backend, type Body, type Exchange, type Format } from '../exchange.ts'
+import { Answer, type Backend, type Exchange, type Format, type Gather, type Leg, type Send } from '../exchange.ts'
 import { has } from '../headers.ts'
 import type { Column, Columns, Data, Dtype } from '../payload/columns.ts'
-
-/** Makes a body whole; `server/buffer.ts` has it. @throws WeirError `BODY_TOO_LARGE` */
-export type Gather = (body: Body, maxBytes: number) => Buffer | Promise<Buffer>
 
 export function answerBackend(config: AnswerBackendConfig, gather: Gather): Backend {
   return { name: config.name, kind: 'answer', send: sender(config, gather) }
 }
 
-function sender(config: AnswerBackendConfig, gather: Gather): (x: Exchange) => Answer | Promise<Answer> {
+function sender(config: AnswerBackendConfig, gather: Gather): Send {
   const { body } = config
   if (body === null) return () => made(config, '', null)
   if ('rows' in body) return rowsSender(config, body.rows, gather)
@@ -33,13 +30,13 @@ function made(config: AnswerBackendConfig, type: string, body: Buffer | null): A
 // ---------------------------------------------------------------- rows
 
 /** In the route's format and for as many rows as were asked; a route without a format gets the row as it stands. */
-function rowsSender(config: AnswerBackendConfig, row: Readonly<Record<string, unknown>>, gather: Gather): (x: Exchange) => Answer | Promise<Answer> {
+function rowsSender(config: AnswerBackendConfig, row: Readonly<Record<string, unknown>>, gather: Gather): Send {
   const plain = Buffer.from(JSON.stringify(row))
   const columns = Object.entries(row).map(([name, value]) => asColumn(name, value))
 
-  async function asAsked(x: Exchange, format: Format): Promise<Answer> {
+  async function asAsked(x: Exchange, leg: Leg, format: Format): Promise<Answer> {
     try {
-      x.body = await gather(x.body, x.route.maxBodyBytes)
+      x.body = await gather(x.body, x.route.maxBodyBytes, leg)
       const { type, body } = format.writeAnswer(repeated(columns, x.input), x.input)
       return made(config, type, body)
     } catch (error) {
@@ -47,9 +44,9 @@ function rowsSender(config: AnswerBackendConfig, row: Readonly<Record<string, un
     }
   }
 
-  return function answerRows(x) {
+  return function answerRows(x, leg) {
     const { format } = x.route
-    return format === null ? made(config, 'application/json', plain) : asAsked(x, format)
+    return format === null ? made(config, 'application/json', plain) : asAsked(x, leg, format)
   }
 }
 

@@ -17,10 +17,13 @@ backends:
   inside: { model: cancer, version: 2 }
   alone: { onnx: ${IRIS} }
   ids: { model: embedding }
+  rows: { answer: { rows: { score: 0.5 } } }
   constant: { answer: { status: 200, body: "ok" } }
 routes:
   - { name: cancer, match: { path: /cancer }, backend: inside, format: oip }
   - { name: iris, match: { path: /iris }, backend: alone, format: kserve_v1 }
+  - { name: hurried, match: { path: /hurried }, backend: inside, format: oip, plugins: [{ timeout: { total: 200ms } }] }
+  - { name: constant, match: { path: /constant }, backend: rows, format: oip, plugins: [{ timeout: { total: 200ms } }] }
   - { name: safe, match: { path: /safe }, backend: ids, format: oip, plugins: [{ fallback: { to: [constant], on: [5xx] } }] }
 `)
 })
@@ -64,4 +67,11 @@ it('counts on the page of metrics', async () => {
   await weir.untilMetric(before + 1, 'weir_model_requests_total', { model: 'cancer', version: '2', outcome: 'ok' })
   expect((await weir.metrics()).sum('weir_model_ready', { model: 'cancer' })).toBe(3)
   expect((await weir.metrics()).sum('weir_model_loads_total', { model: 'iris', result: 'ok' })).toBe(1)
+})
+
+it.each(['/hurried', '/constant'])('%s: a deadline does not wait for a caller who uploads slowly', async (target) => {
+  const started = performance.now()
+  const answer = await weir.exchange(`POST ${target} HTTP/1.1\r\nHost: weir.test\r\nContent-Length: 1000\r\n\r\n{"inputs":`, 'POST')
+  expect([answer.status, (JSON.parse(answer.body.toString()) as { code: string }).code]).toEqual([504, 'TOTAL_TIMEOUT'])
+  expect(performance.now() - started).toBeGreaterThan(190)
 })
