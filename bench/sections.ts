@@ -1,58 +1,12 @@
-/** The five things that are measured, each a function from a setting to raw numbers. */
-import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { openLoop, perCpuSecond, wrk, wrkScript } from './load.ts'
-import { fastapi, type Peer, REFERENCE, type Setting, startBackend } from './peers.ts'
-import { BOTH_CORES, freePort, GATEWAY_CORE, ready, type Running } from './processes.ts'
+/** The sections of the bench about weir as a proxy. */
+import { bed, type Plan, PROXIED, rounded, type Say, startPeer, url } from './bed.ts'
+import { openLoop, perCpuSecond, wrk } from './load.ts'
+import { type Peer, REFERENCE, type Setting } from './peers.ts'
+import { BOTH_CORES, type Running } from './processes.ts'
 import type { Results, Throughput } from './results.ts'
-import { BUILT, SOURCE, startInside, startProxy } from './weir.ts'
+import { BUILT, SOURCE, startProxy } from './weir.ts'
 
-export interface Plan {
-  /** Seconds of one measurement under full load. */
-  readonly seconds: number
-  readonly rounds: number
-  readonly latency_seconds: number
-  readonly latency_pairs: number
-  readonly memory_seconds: number
-  readonly starts: number
-}
-
-export type Say = (line: string) => void
-
-const PROXIED = '/v2/models/fraud/infer'
-const INSIDE = '/v2/models/cancer/infer'
 const RATE_PER_SECOND = 1000
-const rounded = (value: number) => String(Math.round(value))
-
-interface Bed {
-  readonly script: string
-  setting(): Promise<Setting>
-  readonly stop: () => Promise<void>
-}
-
-/** A temp folder with the backend running. */
-async function bed(): Promise<Bed> {
-  const folder = mkdtempSync(join(tmpdir(), 'weir-bench-'))
-  const upstream = await freePort()
-  const backend = startBackend({ folder, port: 0, upstream })
-  await ready(`http://127.0.0.1:${upstream}/`)
-  const stop = async () => {
-    await backend.stop()
-    rmSync(folder, { recursive: true, force: true })
-  }
-  return { script: wrkScript(folder), setting: async () => ({ folder, port: await freePort(), upstream }), stop }
-}
-
-const url = (setting: Setting, path: string) => `http://127.0.0.1:${setting.port}${path}`
-
-async function startPeer(peer: Peer, setting: Setting): Promise<Running> {
-  const running = peer.start(setting)
-  await ready(url(setting, peer === fastapi ? '/v2/health/ready' : PROXIED))
-  return running
-}
 
 /** Every gateway between two runs of nginx, `rounds` times over. */
 export async function proxySection(plan: Plan, chosen: readonly Peer[], withWeir: boolean, say: Say): Promise<NonNullable<Results['proxy']>> {
@@ -91,33 +45,6 @@ export async function proxySection(plan: Plan, chosen: readonly Peer[], withWeir
   await nginx.stop()
   await stop()
   return { seconds: plan.seconds, peers: [all, ...subjects.map(({ row }) => row)] }
-}
-
-/** weir's inside model and a Python server in turn, and what the model costs by itself. */
-export async function insideSection(plan: Plan, say: Say): Promise<NonNullable<Results['inside']>> {
-  const { script, setting, stop } = await bed()
-  const own = await setting()
-  const weir = (await startInside(own)).running
-  const version = fastapi.version()
-  const theirs = await setting()
-  const python = version === null ? null : await startPeer(fastapi, theirs)
-  const results: NonNullable<Results['inside']> = { seconds: plan.seconds, weir: [], bare_run_us: [], ...(version === null ? {} : { fastapi: { version, runs: [] } }) }
-  await wrk(script, url(own, INSIDE), plan.seconds)
-  for (let round = 0; round < plan.rounds; round++) {
-    results.weir.push(await perCpuSecond(script, url(own, INSIDE), weir, plan.seconds))
-    results.bare_run_us.push(bareRun())
-    if (python !== null) results.fastapi!.runs.push(await perCpuSecond(script, url(theirs, INSIDE), python, plan.seconds))
-    say(`  weir ${rounded(results.weir.at(-1)!)} requests per CPU second, session.run alone ${results.bare_run_us.at(-1)!.toFixed(1)} µs${python === null ? '' : `, FastAPI ${rounded(results.fastapi!.runs.at(-1)!)}`}`)
-  }
-  await weir.stop()
-  await python?.stop()
-  await stop()
-  return results
-}
-
-function bareRun(): number {
-  const script = fileURLToPath(new URL('./bare_run.ts', import.meta.url))
-  return Number(execFileSync('taskset', ['-c', String(GATEWAY_CORE), process.execPath, script], { encoding: 'utf8' }))
 }
 
 /** Direct, through nginx and through weir, one after another, `latency_pairs` times. */

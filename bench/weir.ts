@@ -3,7 +3,7 @@ import { existsSync, writeFileSync } from 'node:fs'
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { MODEL, root, type Setting } from './peers.ts'
-import { freePort, GATEWAY_CORE, ready, type Running, start } from './processes.ts'
+import { BOTH_CORES, freePort, GATEWAY_CORE, ready, type Running, start } from './processes.ts'
 
 export const SOURCE = join(root, 'gateway/main.ts')
 export const BUILT = join(root, 'dist/gateway/main.js')
@@ -32,14 +32,20 @@ routes:
 `
 }
 
-function insideConfig(setting: Setting, admin: number): string {
+/** Models as routes of their own, and a plain proxy route for everything else. */
+function modelsConfig(setting: Setting, admin: number, files: Readonly<Record<string, string>>, batching = true): string {
+  const names = Object.keys(files)
+  const option = batching ? '' : ', batching: off'
   return `listen: 127.0.0.1:${setting.port}
 admin: 127.0.0.1:${admin}
 threads: 1
+inference: { threads: 1 }
 backends:
-  cancer: { onnx: "${MODEL}" }
+${names.map((name) => `  ${name}: { onnx: "${files[name]}"${option} }`).join('\n')}
+  up: { url: "http://127.0.0.1:${setting.upstream}" }
 routes:
-  - { name: cancer, match: { path: /v2/models/cancer/infer }, backend: cancer }
+${names.map((name) => `  - { name: ${name}, match: { path: /v2/models/${name}/infer }, backend: ${name} }`).join('\n')}
+  - { name: all, match: { path: "/**" }, backend: up }
 `
 }
 
@@ -52,4 +58,6 @@ async function launch(setting: Setting, name: string, text: (admin: number) => s
 }
 
 export const startProxy = (setting: Setting, options: Options = {}) => launch(setting, 'weir', (admin) => proxyConfig(setting, admin, options.threads ?? 1), options)
-export const startInside = (setting: Setting) => launch(setting, 'weir-inside', (admin) => insideConfig(setting, admin))
+export const startInside = (setting: Setting) => launch(setting, 'weir-inside', (admin) => modelsConfig(setting, admin, { cancer: MODEL }))
+export const startBatching = (setting: Setting, slow: string, batching: boolean) => launch(setting, `weir-batching-${batching}`, (admin) => modelsConfig(setting, admin, { slow }, batching))
+export const startNeighbours = (setting: Setting, heavy: string) => launch(setting, 'weir-neighbours', (admin) => modelsConfig(setting, admin, { cancer: MODEL, heavy }), { cores: BOTH_CORES })

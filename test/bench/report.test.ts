@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest'
-import { parseWrk, requestBody } from '../../bench/load.ts'
+import { binaryMessage, type Latency, type Load, parseWrk, requestBody } from '../../bench/load.ts'
 import { fill } from '../../bench/readme.ts'
-import { figures, report, table } from '../../bench/report.ts'
+import { figures, report } from '../../bench/report.ts'
 import { median, ratio, type Results } from '../../bench/results.ts'
+import { table } from '../../bench/words.ts'
 
 describe('numbers', () => {
   test('the median of an odd and of an even number of values', () => {
@@ -20,10 +21,23 @@ describe('numbers', () => {
 })
 
 describe('wrk', () => {
-  const good = 'Running 5s test @ http://127.0.0.1:1/\n  1 threads and 64 connections\n  164403 requests in 5.10s, 70.87MB read\nRequests/sec:  32238.60\n'
+  // As wrk 4.1 prints it.
+  const good = `Running 5s test @ http://127.0.0.1:1/
+  1 threads and 64 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency     2.14ms    1.45ms  10.03ms   83.18%
+    Req/Sec     0.97k   261.13     1.38k    70.00%
+  Latency Distribution
+     50%  500.00us
+     75%    2.35ms
+     90%    4.14ms
+     99%    1.20s
+  164403 requests in 5.10s, 70.87MB read
+Requests/sec:  32238.60
+`
 
   test('a clean run', () => {
-    expect(parseWrk(good)).toEqual({ requests: 164403, errors: 0 })
+    expect(parseWrk(good)).toEqual({ requests: 164403, errors: 0, seconds: 5.1, latency: { p50_ms: 0.5, p99_ms: 1200 } })
   })
 
   test('refusals and broken sockets are errors', () => {
@@ -32,6 +46,7 @@ describe('wrk', () => {
 
   test('anything else is not a result', () => {
     expect(() => parseWrk('unable to connect to 127.0.0.1:1 Connection refused')).toThrow('no number of requests')
+    expect(() => parseWrk(good.replace('99%', '98%'))).toThrow('no 99%')
   })
 })
 
@@ -44,6 +59,19 @@ test('the request has four rows of thirty numbers in about 1.1 kB, always the sa
   expect(requestBody()).toBe(body)
 })
 
+test('the same numbers as binary tensors: a JSON head of the length it says, then little-endian floats', () => {
+  const { body, headers } = binaryMessage(2)
+  const length = Number(headers['Inference-Header-Content-Length'])
+  const [input] = (JSON.parse(body.toString('utf8', 0, length)) as { inputs: [{ shape: number[]; parameters: { binary_data_size: number } }] }).inputs
+  const tail = (body as Buffer).subarray(length)
+  expect([input.shape, input.parameters.binary_data_size, tail.length]).toEqual([[2, 30], 240, 240])
+  const { data } = (JSON.parse(requestBody(2)) as { inputs: [{ data: number[] }] }).inputs[0]
+  expect(data.map((_, i) => tail.readFloatLE(4 * i))).toEqual(data.map(Math.fround))
+})
+
+const load = (per_second: number): Load => ({ per_second, per_cpu_second: 2 * per_second, p50_ms: 4, p99_ms: 8 })
+const at = (p99_ms: number): Latency => ({ p50_ms: 0.5, p99_ms })
+
 const results: Results = {
   machine: { cpu: 'CPU', cores: 2, memory_gib: 8, kernel: '6.1', node: 'v26', commit: 'abc', day: '2026-01-01' },
   left_out: [{ name: 'Envoy', why: 'not here' }],
@@ -54,7 +82,18 @@ const results: Results = {
       { name: 'weir', version: 'this commit', runs: [600, 700], nginx: [1000, 1000] },
     ],
   },
-  inside: { seconds: 5, weir: [10_000], fastapi: { version: 'FastAPI 1', runs: [2500] }, bare_run_us: [40] },
+  inside: {
+    seconds: 5, weir: [10_000], bare_run_us: [40],
+    peers: [{ name: 'FastAPI', version: 'FastAPI 1', runs: [2500] }, { name: 'MLServer', version: 'MLServer 1', runs: [400] }],
+    many: { rows: 64, json: [5000], binary: [8000], fastapi: [1000] },
+  },
+  // Neighbours: 3.5 and 3 times as many; the ratio of the medians would be 3.5.
+  batching: { model: 'made', callers: 64, seconds: 5, joined: [load(3500), load(300)], single: [load(1000), load(100)] },
+  neighbours: {
+    model: 'made', per_second: 200, callers: 4, seconds: 10, heavy_per_second: [30],
+    proxied: { idle: [at(1), at(9), at(2)], busy: [at(3), at(10), at(7)] },
+    inside: { idle: [at(1)], busy: [at(1.25)] },
+  },
   latency: { per_second: 1000, seconds: 10, direct: [{ p50_ms: 0.1, p99_ms: 0.2 }], nginx: [{ p50_ms: 0.2, p99_ms: 0.4 }], weir: [{ p50_ms: 0.3, p99_ms: 0.8 }] },
   memory: { threads: 2, seconds: 60, samples_mib: [100, 120, 118] },
   start: { package_ms: [300, 320, 310], source_ms: [600, 640, 620] },
@@ -65,7 +104,12 @@ describe('the report', () => {
 
   test.each([
     ['| weir | 0.65 × | 650 | 600–700 | 2 | this commit |'],
-    ['weir ÷ FastAPI, median of neighbouring runs: **4.00 ×**'],
+    ['weir ÷ FastAPI: **4.00 ×**, weir ÷ MLServer: **25 ×**'],
+    ['weir by binary tensors ÷ FastAPI by JSON: **8.00 ×**'],
+    ['one by one (`batching: off`), median of neighbouring runs: **3.25 ×**'],
+    ['| joined | 1,900 | 3,800 | 4.00 ms | 8.00 ms | 8.00 ms–8.00 ms |'],
+    // 2, 1 and 5 ms more, run by run.
+    ['**2.00 ms** for the proxied route, **0.25 ms** for the small model'],
     // 1e6 / 10,000 per CPU second = 100 µs, of which the model takes 40.
     ['around it 60.0 µs'],
     ['**2.00 ×**'],
