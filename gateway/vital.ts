@@ -7,6 +7,11 @@ export const SECONDS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.0
 export const CODE_CLASSES = ['1xx', '2xx', '3xx', '4xx', '5xx', '499'] as const
 export const OUTCOMES = ['ok', '4xx', '5xx', 'connect', 'timeout', 'reset', 'invalid', 'aborted', 'overload', 'ejected', 'local', 'no_coverage'] as const
 
+/** `probe`: the first request after an ejection failed too. */
+export const EJECTION_REASONS = ['consecutive', 'error_rate', 'probe'] as const
+export const ENDPOINT_STATES = ['available', 'ejected', 'unhealthy'] as const
+export const RESULTS = ['ok', 'error'] as const
+
 export const exchangeMetrics = {
   weir_requests_total: { type: 'counter', help: 'Exchanges finished, by route, final backend and status class (499: the caller left).', labels: { route: 'config', backend: 'config', code: CODE_CLASSES } },
   weir_request_duration_seconds: { type: 'histogram', help: 'From the complete request head to the last byte of the answer, seconds.', labels: { route: 'config' }, buckets: SECONDS },
@@ -18,6 +23,10 @@ export const backendMetrics = {
   weir_attempts_total: { type: 'counter', help: 'Attempts against endpoints, by backend and outcome.', labels: { backend: 'config', outcome: OUTCOMES } },
   weir_backend_connections: { type: 'gauge', help: 'Open connections to the backend.', labels: { backend: 'config' } },
   weir_backend_in_flight: { type: 'gauge', help: 'Requests under way at the backend.', labels: { backend: 'config' } },
+  weir_endpoints: { type: 'gauge', help: 'Endpoints of the backend, by state; each data thread sees and counts its own.', labels: { backend: 'config', state: ENDPOINT_STATES } },
+  weir_ejections_total: { type: 'counter', help: 'Ejections of endpoints, by reason (probe: the request that tried it after an ejection failed).', labels: { backend: 'config', reason: EJECTION_REASONS } },
+  weir_health_checks_total: { type: 'counter', help: 'Active checks of endpoints, by result.', labels: { backend: 'config', result: RESULTS } },
+  weir_dns_refreshes_total: { type: 'counter', help: 'Resolutions of names of endpoints, by result; after an error the last good answer stays.', labels: { backend: 'config', result: RESULTS } },
 } as const satisfies Declarations
 
 export const listenerMetrics = {

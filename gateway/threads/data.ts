@@ -6,6 +6,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import type { Address, BuildIssue, Config, ListenConfig } from '../../config/config.ts'
 import { builtIn, importUserPlugin } from '../../config/registry.ts'
 import { systemClock } from '../clock.ts'
+import type { Exchange, Outgoing } from '../exchange.ts'
 import { compileCondition } from '../expression/condition.ts'
 import { compileSelector } from '../expression/selector.ts'
 import { Gateway, type ModelPart } from '../gateway.ts'
@@ -41,6 +42,8 @@ const metrics = registry.handles(listenerMetrics)
 const backends = registry.handles(backendMetrics)
 const forwarder = new Forwarder({ clock, log, registry, inferenceId: uuidv7(clock), record: null })
 const listeners: Listener[] = []
+/** Weir's own, as the newest config says; backends keep the one they were made with. */
+let zone = ''
 /** Once a config has models. */
 let inside: Inside | null = null
 let prepared: Promise<Generation | null> = Promise.resolve(null)
@@ -53,7 +56,7 @@ const gateway = new Gateway({
   formats: format,
   compileSelector,
   compileCondition,
-  httpBackend: (config) => translated(httpBackend(config, { clock, deadlines, metrics: backends, random: Math.random }), { clock, gather }),
+  httpBackend: (config) => translated(httpBackend(config, { clock, deadlines, metrics: backends, random: Math.random, hashKey, zone, deadlineHeader: () => forwarder.deadlines.header }), { clock, gather }),
   plugin: (config) => (config.use === null ? builtIn.get(config.name)! : importUserPlugin(config.use)),
   gather,
   use: (generation) => {
@@ -114,6 +117,7 @@ const orders: DataOrders = {
 const control = new Link<DataOrders, ControlOrders>(port, clock, orders)
 
 async function build(config: Config, grant: ModelGrant | null): Promise<Generation | BuildIssue[]> {
+  zone = config.zone
   // First, so that whatever the grant holds is given back, whatever else is wrong.
   const models = grant === null ? null : await openGrant(config, grant)
   try {
@@ -129,6 +133,12 @@ async function openGrant(config: Config, grant: ModelGrant): Promise<ModelPart> 
   const { Inside } = await import('./inside.ts')
   inside ??= new Inside(version, { clock, log, registry, gather, control })
   return inside.open(config, grant)
+}
+
+/** What `balance: { hash }` goes by. A translated request has the caller's fields, cookies and address, and nothing else that a selector finds. */
+function hashKey(selector: string): (x: Outgoing) => string | undefined {
+  const { read } = compileSelector(selector)
+  return (x) => read(x as Exchange)
 }
 
 /** Series come in crowds, at load above all: they are told of once, after the work at hand. */
