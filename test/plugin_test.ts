@@ -26,6 +26,8 @@ export interface Setup {
   readonly route?: string
   /** The route's backend is `main`; by default it answers 200 `main`. */
   readonly backends?: Readonly<Record<string, Send>>
+  /** Says of backends whether they are available; those that are not named always are. */
+  readonly available?: Readonly<Record<string, () => boolean>>
   readonly format?: Format
   /** The route speaks openai. */
   readonly openai?: boolean
@@ -146,12 +148,12 @@ export function routeConfig(plugins: readonly (readonly [plugin: Plugin, options
 
 export function makeDeps(setup: Setup, clock: FakeClock, registry: Registry, log: Log): CompileDeps {
   const sends: Readonly<Record<string, Send>> = { main: () => reply(200, 'main'), ...setup.backends }
-  const backends = new Map(Object.entries(sends).map(([name, send]): [string, Backend] => [name, makeBackend(name, send)]))
+  const backends = new Map(Object.entries(sends).map(([name, send]): [string, Backend] => [name, makeBackend(name, send, setup.available?.[name])]))
   const keep = setup.keep ?? new KeepStore()
   return { backends, formats: () => setup.format ?? null, registry, clock, log, keep, compileSelector, compileCondition }
 }
 
-export function makeBackend(name: string, send: Send): Backend {
+export function makeBackend(name: string, send: Send, available?: () => boolean): Backend {
   const named = (answer: Answer): Answer => {
     answer.backend ||= name
     return answer
@@ -161,7 +163,7 @@ export function makeBackend(name: string, send: Send): Backend {
     const answer = send(x, leg)
     return answer instanceof Promise ? answer.then(named) : named(answer)
   }
-  return { name, kind: 'http', send: sending }
+  return { name, kind: 'http', send: sending, ...(available !== undefined && { available }) }
 }
 
 export function recorder(): { readonly log: Log; readonly lines: LogLine[] } {
