@@ -1,5 +1,5 @@
 /** The way of one exchange through the gateway, from the caller's head to the last byte of the answer. */
-import type { Clock } from '../clock.ts'
+import type { Clock, Timer } from '../clock.ts'
 import { codes, WeirError } from '../errors.ts'
 import { Answer, type Caller, Exchange, Leg } from '../exchange.ts'
 import type { Candidate, Generation } from '../generation.ts'
@@ -16,6 +16,7 @@ import type { Inbound } from '../wire/inbound.ts'
 import type { Incoming, IncomingWatcher } from '../wire/incoming.ts'
 import { phraseOf } from '../wire/write.ts'
 import { gather, tapped } from './buffer.ts'
+import { type Deadlines, deadlines } from './deadline.ts'
 import { type Forwarding, forwarding, isLastHop } from './forwarded.ts'
 import { answerLines, Lane } from './lane.ts'
 import { exchangeRecord, refusedRecord } from './record.ts'
@@ -38,6 +39,7 @@ export class Forwarder {
   readonly inferenceId: () => string
   record: ((record: ExchangeRecord) => void) | null
   forwarding: Forwarding = forwarding({ trusted: [], write: 'none', via: '' })
+  deadlines: Deadlines = deadlines({ header: '' })
   readonly #metrics: Handles<typeof exchangeMetrics>
   readonly #refused: Handles<typeof listenerMetrics>['weir_refused_requests_total']
   readonly #lanes = new Map<string, Lane>()
@@ -60,6 +62,7 @@ export class Forwarder {
   /** From here on exchanges begin on this generation. */
   set generation(generation: Generation) {
     this.forwarding = forwarding(generation.config.forwarded)
+    this.deadlines = deadlines(generation.config.deadlines)
     for (const route of generation.config.routes) this.lane(route.name).bind(route.backend)
     this.#generation = generation
   }
@@ -107,6 +110,9 @@ class Passage implements IncomingWatcher {
   #broken: WeirError | null = null
   #status = 0
   #firstByteAt = 0
+  /** What the caller gave, milliseconds from the head on. */
+  #given = Infinity
+  #timer: Timer | null = null
   #finished = false
 
   constructor(forwarder: Forwarder, generation: Generation, request: Incoming) {
@@ -153,6 +159,7 @@ class Passage implements IncomingWatcher {
     const { limits } = this.#generation.config
     if (this.#forwarder.inFlight > limits.in_flight) throw overloaded()
     this.#caller = this.#forwarder.forwarding.apply(this.#request)
+    if (head.timed || this.#forwarder.deadlines.unusual) this.#given = this.#forwarder.deadlines.take(head, this.#forwarder.forwarding.trusts(this.#request))
     if (head.requestIds === 0) head.fields.append('x-request-id', this.#requestId)
     else if (head.requestIds > 1 || head.requestId !== this.#requestId) headers.set(head.headers, 'x-request-id', this.#requestId)
   }
@@ -199,14 +206,42 @@ class Passage implements IncomingWatcher {
     })
     x.params = candidate.params
     this.#x = x
+    if (this.#given !== Infinity) this.#limit(route, x)
     return x
+  }
+
+  /** The caller's own deadline holds on every route, whatever its plugins say. */
+  #limit(route: CompiledRoute, x: Exchange): void {
+    x.leg.deadline = this.#request.started + this.#given
+    const left = x.leg.deadline - this.#forwarder.clock.now()
+    if (left <= 0) {
+      this.#route = route
+      throw new WeirError('DEADLINE_EXCEEDED')
+    }
+    this.#timer ??= this.#forwarder.clock.after(left, () => this.#expire())
+  }
+
+  #expire(): void {
+    const cause = new WeirError('DEADLINE_EXCEEDED')
+    this.#x!.leg.cancel(cause)
+    this.#request.expire(cause)
   }
 
   /** A route without hooks; errors are rescued by `#fail`. */
   #ask(route: CompiledRoute, x: Exchange): Answer | Promise<Answer> {
     x.reached = route.plugins.length
+    return this.#dispatch(route, x)
+  }
+
+  #dispatch(route: CompiledRoute, x: Exchange): Answer | Promise<Answer> {
     x.phase = 'backend'
-    return route.send(x, x.leg)
+    const { leg } = x
+    if (leg.deadline !== Infinity) {
+      // A timer may be late; whoever has no time left is not asked.
+      if (leg.deadline <= this.#forwarder.clock.now()) leg.cancel(new WeirError('DEADLINE_EXCEEDED'))
+      if (leg.cancelled !== null) throw leg.cancelled
+    }
+    return route.send(x, leg)
   }
 
   /** The hooks and the backend: from the exchange to its answer, everything of it seen by those who asked. */
@@ -234,8 +269,7 @@ class Passage implements IncomingWatcher {
     const { replayBytes } = route
     // A body that may have to be sent again is made whole, if it is short enough.
     if (replayBytes > 0 && x.body !== null && !Buffer.isBuffer(x.body) && x.body.length <= replayBytes) x.body = await holdFlow(x.body, x.leg, replayBytes)
-    x.phase = 'backend'
-    return route.send(x, x.leg)
+    return this.#dispatch(route, x)
   }
 
   /** @throws when nobody waits for the answer, or the request itself broke off */
@@ -312,6 +346,7 @@ class Passage implements IncomingWatcher {
   #finish(error: WeirError | null): void {
     if (this.#finished) return
     this.#finished = true
+    this.#timer?.cancel()
     const x = this.#x
     this.#forwarder.inFlight--
     if (x !== null && this.#route !== null) this.#measure(x, this.#route, error)

@@ -17,6 +17,8 @@ const MAX_PASSES = 3
 export interface Forwarding {
   /** Rewrites the request's headers in place. @returns who asks, as far as weir believes it. @throws WeirError `LOOP` */
   apply(request: Incoming): Caller
+  /** What the peer says of the way, and of its deadline, is believed. */
+  trusts(request: Incoming): boolean
   /** Header lines every answer gets. */
   readonly answerLines: string
 }
@@ -27,6 +29,10 @@ export function forwarding(config: ForwardedConfig): Forwarding {
   const rfc7239 = config.write === 'forwarded' || config.write === 'both'
   const via = config.via === '' ? null : config.via
 
+  function trusts({ address }: Incoming): boolean {
+    return trusted !== null && isTrusted(trusted, address)
+  }
+
   function apply(request: Incoming): Caller {
     const { head } = request
     if (via !== null) addVia(head, via)
@@ -36,14 +42,14 @@ export function forwarding(config: ForwardedConfig): Forwarding {
       return request
     }
     // Somebody in front said something of the way: believed or dropped.
-    const believed = trusted !== null && isTrusted(trusted, request.address)
+    const believed = trusts(request)
     if (!believed) dropForwarded(head.headers)
-    const caller = believed ? namedCaller(request, head.headers, trusted) : request
+    const caller = believed ? namedCaller(request, head.headers, trusted!) : request
     if (xForwarded) extendXForwarded(head.headers, request)
     if (rfc7239) extend(head.headers, 'forwarded', forwardedValue(request))
     return caller
   }
-  return { apply, answerLines: via === null ? '' : `via: 1.1 ${via}\r\n` }
+  return { apply, trusts, answerLines: via === null ? '' : `via: 1.1 ${via}\r\n` }
 }
 
 function blockList(cidrs: readonly string[]): BlockList | null {

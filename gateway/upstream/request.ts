@@ -1,9 +1,18 @@
 /** The request as a backend gets it: canonical, with the backend's own Host, path prefix and headers. */
 import type { EndpointConfig, HttpBackendConfig } from '../../config/config.ts'
 import type { Body, Outgoing } from '../exchange.ts'
-import { headerLines } from '../headers.ts'
+import { type Fields, headerLines } from '../headers.ts'
 
-export type WriteHead = (x: Outgoing, endpoint: EndpointConfig) => string
+/** What is left of an exchange's time. */
+export interface Budget {
+  /** Header that carries it, lower case; '' = none. */
+  readonly header: string
+  /** Milliseconds. */
+  readonly ms: number
+}
+
+/** @param budget null = there is no deadline */
+export type WriteHead = (x: Outgoing, endpoint: EndpointConfig, budget?: Budget | null) => string
 
 /** True when the body can only be framed by chunks. */
 export function needsChunks(body: Body): boolean {
@@ -17,12 +26,16 @@ export function headWriter(config: HttpBackendConfig): WriteHead {
   const fixedHost = typeof config.host === 'object' ? config.host.name : null
   const keepHost = config.host === 'keep'
   const asTheyAre = keepHost && overridden.size === 0
-  return function writeHead(x, endpoint) {
+  return function writeHead(x, endpoint, budget = null) {
     const target = x.target === '*' ? '*' : endpoint.prefix + x.target
     const start = `${x.method} ${target} HTTP/1.1\r\n`
     // Nothing to change: the lines go as they came.
-    if (asTheyAre && x.fields.marked('host')) return start + x.fields.lines + framing(x)
-    return start + rewritten(x.headers, keepHost ? null : (fixedHost ?? endpoint.authority), endpoint.authority, overridden) + fixed + framing(x)
+    if (asTheyAre && x.fields.marked('host')) {
+      if (budget === null) return start + x.fields.lines + framing(x)
+      if (!tellsDeadline(x.fields, budget)) return start + x.fields.lines + budgetLine(budget) + framing(x)
+    }
+    const headers = budget === null ? x.headers : withBudget(x.headers, budget)
+    return start + rewritten(headers, keepHost ? null : (fixedHost ?? endpoint.authority), endpoint.authority, overridden) + fixed + framing(x)
   }
 }
 
@@ -40,6 +53,46 @@ function rewritten(headers: readonly string[], host: string | null, fallback: st
   }
   return hosted ? lines : `${lines}Host: ${host ?? fallback}\r\n`
 }
+
+// ---------------------------------------------------------------- the time that is left
+
+/** Deadlines in the words of others, rewritten where the caller used them: gRPC's, and Envoy's to its upstreams. */
+export const GRPC_TIMEOUT = 'grpc-timeout'
+export const ENVOY_EXPECTED = 'x-envoy-expected-rq-timeout-ms'
+
+function tellsDeadline(fields: Fields, { header }: Budget): boolean {
+  return fields.get(GRPC_TIMEOUT) !== undefined || fields.get(ENVOY_EXPECTED) !== undefined || (header !== '' && fields.get(header) !== undefined)
+}
+
+/** Whole milliseconds, never more than is left; at least 1, since many take 0 for no limit. */
+function wholeMs({ ms }: Budget): number {
+  return Math.max(1, Math.floor(ms))
+}
+
+function budgetLine(budget: Budget): string {
+  return budget.header === '' ? '' : `${budget.header}: ${wholeMs(budget)}\r\n`
+}
+
+/** The fields with what is left in place of what was left when they were written. */
+function withBudget(headers: readonly string[], budget: Budget): string[] {
+  const ms = wholeMs(budget)
+  const told: string[] = []
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i]!
+    const lower = name.toLowerCase()
+    if (lower === budget.header) continue
+    told.push(name, lower === GRPC_TIMEOUT ? grpcTimeout(ms) : lower === ENVOY_EXPECTED ? String(ms) : headers[i + 1]!)
+  }
+  if (budget.header !== '') told.push(budget.header, String(ms))
+  return told
+}
+
+/** At most eight digits and a unit (gRPC over HTTP/2, "Timeout"). */
+function grpcTimeout(ms: number): string {
+  return ms < 100_000_000 ? `${ms}m` : `${Math.floor(ms / 1000)}S`
+}
+
+// ---------------------------------------------------------------- framing
 
 function framing(x: Outgoing): string {
   const body = x.body

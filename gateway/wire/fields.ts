@@ -51,6 +51,8 @@ export const Kind = {
   date: 14,
   /** `x-weir-*`. */
   own: 15,
+  /** Says how much time there is: believed of trusted callers alone. */
+  deadline: 16,
 } as const
 
 const KINDS = new Map<string, number>([
@@ -81,6 +83,10 @@ const KINDS = new Map<string, number>([
   ['x-request-id', Kind.request_id],
   ['via', Kind.via],
   ['date', Kind.date],
+  ['x-request-timeout-ms', Kind.deadline],
+  ['grpc-timeout', Kind.deadline],
+  ['x-envoy-upstream-rq-timeout-ms', Kind.deadline],
+  ['x-envoy-expected-rq-timeout-ms', Kind.deadline],
 ])
 
 /** Which pairs of length and first letter the names above have: one look spares the map for nearly every other field. */

@@ -57,6 +57,8 @@ export class RequestHead extends MessageHead {
   trailers = false
   /** `headers` holds X-Forwarded-* or the like. */
   forwarded = false
+  /** `headers` holds one of the usual fields that tell a deadline. */
+  timed = false
   /** The first `X-Request-Id`; it counts only when there is one. */
   requestId = ''
   requestIds = 0
@@ -214,6 +216,7 @@ function readKnown(head: MessageHead, reading: Reading, kind: number, name: stri
 
 function noteRequestField(head: RequestHead, kind: number, value: string): void {
   if (kind === Kind.forwarded) head.forwarded = true
+  else if (kind === Kind.deadline) head.timed = true
   else if (kind === Kind.request_id) {
     if (head.requestIds++ === 0) head.requestId = value
   } else head.via = head.via === '' ? value : `${head.via},${value}`

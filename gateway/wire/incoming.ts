@@ -130,6 +130,13 @@ export class Incoming implements Caller, BodyTaker, FlowSource, Sink {
     if (!this.answering && !this.#over) this.watcher?.callerLeft(cause)
   }
 
+  /** Nobody waits for the rest of a request that is still arriving; who reads it hears why. It is discarded. */
+  expire(cause: WeirError): void {
+    if (this.#bodyDone || this.answering) return
+    this.#unwanted = true
+    this.#flow!.fail(cause)
+  }
+
   #left(cause: WeirError): void {
     if (this.#over) return
     this.#over = true

@@ -37,6 +37,42 @@ describe('head', () => {
   })
 })
 
+describe('the time that is left', () => {
+  function told(headers: string[], ms: number, header = 'x-request-timeout-ms', config: Partial<HttpBackendConfig> = {}): string[] {
+    const { x } = exchangeFor(nobody, 'GET', null, { headers: ['Host', 'a.test', ...headers] })
+    return headWriter(backendConfig([1], config))(x, endpoint, { header, ms }).split('\r\n').slice(2, -2)
+  }
+
+  it('whole milliseconds, never more than is left, at least one', () => {
+    expect(told(['a', 'b'], 250)).toEqual(['a: b', 'x-request-timeout-ms: 250'])
+    expect(told([], 249.99)).toEqual(['x-request-timeout-ms: 249'])
+    expect(told([], 0.2)).toEqual(['x-request-timeout-ms: 1'])
+  })
+
+  it('in the words of the caller, too, in place of its own', () => {
+    expect(told(['GRPC-Timeout', '5S', 'a', 'b'], 250)).toEqual(['GRPC-Timeout: 250m', 'a: b', 'x-request-timeout-ms: 250'])
+    expect(told(['x-envoy-expected-rq-timeout-ms', '9000'], 250.5)).toEqual(['x-envoy-expected-rq-timeout-ms: 250', 'x-request-timeout-ms: 250'])
+    expect(told(['X-Request-Timeout-Ms', '9000', 'a', 'b'], 250)).toEqual(['a: b', 'x-request-timeout-ms: 250'])
+    // gRPC allows eight digits.
+    expect(told(['grpc-timeout', '9H'], 99_999_999)[0]).toBe('grpc-timeout: 99999999m')
+    expect(told(['grpc-timeout', '99H'], 100_000_999)[0]).toBe('grpc-timeout: 100000S')
+  })
+
+  it('under another name, or none', () => {
+    expect(told(['x-request-timeout-ms', '7'], 250, 'x-budget')).toEqual(['x-request-timeout-ms: 7', 'x-budget: 250'])
+    expect(told(['a', 'b'], 250, '')).toEqual(['a: b'])
+    expect(told(['grpc-timeout', '7S'], 250, '')).toEqual(['grpc-timeout: 250m'])
+  })
+
+  it('a backend that is always told the same is told that', () => {
+    expect(told([], 250, 'x-request-timeout-ms', { headers: ['X-Request-Timeout-Ms', '40'] })).toEqual(['X-Request-Timeout-Ms: 40'])
+  })
+
+  it('without a deadline nothing is written', () => {
+    expect(write({}, 'GET', null, { headers: ['Host', 'a.test', 'a', 'b'] })).toEqual(['GET / HTTP/1.1', 'Host: a.test', 'a: b', '', ''])
+  })
+})
+
 describe('framing', () => {
   it.each([
     ['GET', null, []],

@@ -33,6 +33,10 @@ describe('kinds', () => {
     for (const name of ['x', 'hosts', 'hos', 'content-lengt', 'content-length2', '_', '~', '9', '__proto__', 'constructor', 'x'.repeat(63), 'x'.repeat(64), 'x'.repeat(500), '']) expect(kindOf(name), name).toBe(Kind.plain)
   })
 
+  it('deadlines are noticed', () => {
+    for (const name of ['X-Request-Timeout-Ms', 'grpc-timeout', 'x-envoy-upstream-rq-timeout-ms', 'x-envoy-expected-rq-timeout-ms']) expect(kindOf(name), name).toBe(Kind.deadline)
+  })
+
   it('a name that some servers read as one of them is a twin', () => {
     for (const name of ['content_length', 'Transfer_Encoding', 'x-forwarded_for', 'X_FORWARDED-FOR', 'x_request_id']) expect(kindOf(name), name).toBe(Kind.twin)
     expect(kindOf('x_other')).toBe(Kind.plain)

@@ -76,7 +76,7 @@ export async function thin(port: number, options: ThinOptions = {}): Promise<Thi
     responseBody: null, responseChunk: null, done: null, replayBytes: 0, plain: options.route === undefined, admin: new Map(), close: async () => {}, ...options.route,
   } as unknown as CompiledRoute
   const limits: LimitsConfig = { head_bytes: 16_384, fields: 100, target_bytes: 8192, connections: 10_000, in_flight: 10_000, ...options.limits }
-  const config = { forwarded: { trusted: [], write: 'none', via: '' }, routes: [], limits, answer_headers: false } as unknown as Config
+  const config = { forwarded: { trusted: [], write: 'none', via: '' }, deadlines: { header: '' }, routes: [], limits, answer_headers: false } as unknown as Config
   const router = compileRouter([{ match: { host: null, methods: [], path: '/**', headers: {}, when: null }, when: null, route }])
   const forwarder = new Forwarder({ clock, log, registry, inferenceId: uuidv7(clock), record: (record) => void records.push(record) })
   forwarder.generation = new Generation(1, config, router, [route], async () => {})
