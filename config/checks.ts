@@ -56,6 +56,7 @@ export function checkPlugin(scene: Scene, placed: Placed, references: References
     else if (kind === 'condition') checkExpression(scene, checkCondition(String(value)), 'bad-condition', at)
   })
   for (const [at, targets] of lists) checkTargets(scene, targets, at)
+  if (plugin.caution !== undefined) scene.issues.warning(path, scene.tree.places.key(path), { rule: 'caution', message: plugin.caution, help: '' })
   return named
 }
 

@@ -89,8 +89,11 @@ function levelsOf(config: PluginConfig, plugin: Plugin | undefined): Nesting[] {
 /** The fixed order of what wraps the backend call, whatever the order in the file. */
 function nesting(configs: readonly PluginConfig[], plugins: ReadonlyMap<string, Plugin>): string {
   const placed = configs.flatMap((config) => levelsOf(config, plugins.get(config.name)).map((level) => ({ level, name: config.name })))
-  const wrappers = NESTING.flatMap((level) => placed.filter((one) => one.level === level).map(({ name }) => (name === level ? level : `${level} (${name})`)))
-  return [...wrappers, 'attempt'].filter((text, i, all) => !(text === 'attempt' && all[i - 1]?.startsWith('attempt'))).join(' ⊃ ')
+  return NESTING.flatMap((level) => {
+    const here = placed.filter((one) => one.level === level).map(({ name }) => (name === level ? level : `${level} (${name})`))
+    // Every try is an attempt, wrapped or not.
+    return level === 'attempt' && here.length === 0 ? [level] : here
+  }).join(' ⊃ ')
 }
 
 function explainBackend(backend: BackendConfig): string {

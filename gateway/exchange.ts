@@ -9,6 +9,7 @@ import { type Code, codes, WeirError } from './errors.ts'
 import { Fields, remove, set } from './headers.ts'
 import { decodedNow } from './payload/coding.ts'
 import type { Columns } from './payload/columns.ts'
+import type { Trace } from './trace.ts'
 
 // ---------------------------------------------------------------- bodies
 
@@ -58,6 +59,8 @@ export class Answer {
   phrase = ''
   /** Name of the backend that made it; '' when weir did. */
   backend = ''
+  /** Which endpoint of it; null when there is none. */
+  upstream: Upstream | null = null
   /** Set when weir itself answers an error. */
   code: Code | null = null
   /** Set with status 101. */
@@ -110,6 +113,11 @@ export function problem(error: WeirError, requestId: string): Answer {
 
 // ---------------------------------------------------------------- the network leg
 
+/** An address of a backend, as the log and `/backends` name it. */
+export interface Upstream {
+  readonly identity: string
+}
+
 /** Limits of time for one leg, milliseconds; 0 = the backend's own. */
 export interface Limits {
   readonly connect_ms: number
@@ -153,6 +161,8 @@ export class Leg implements LegWatcher {
   deadline: number
   /** Endpoints that were asked, when somebody above may ask again and prefers another; null = nobody does. Shared with all legs below. */
   tried: object[] | null
+  /** Who is told what happens here; null = the exchange is not traced. Inherited. */
+  trace: Trace | null
   #cause: WeirError | null = null
   readonly #parent: Leg | null
   #watcher: LegWatcher | null = null
@@ -166,6 +176,7 @@ export class Leg implements LegWatcher {
     this.held = parent !== null && parent.held
     this.deadline = parent === null ? Infinity : parent.deadline
     this.tried = parent === null ? null : parent.tried
+    this.trace = parent === null ? null : parent.trace
     if (parent === null) return
     if (parent.cancelled !== null) this.#cause = parent.cancelled
     else parent.watch(this)
@@ -232,6 +243,8 @@ export interface Caller {
   readonly tls: boolean
   /** The caller takes trailer fields (`TE: trailers`). */
   readonly trailers?: boolean
+  /** What the peer says of the way and of itself is believed (`forwarded.trusted`). Absent = it is not. */
+  readonly trusted?: boolean
   /** Passes a 103 (or another 1xx but 100 and 101) on. */
   inform(status: number, headers: string[]): void
 }
@@ -281,6 +294,8 @@ export interface Outgoing {
   /** Counted by whoever sends it, as `waited` is. */
   attempts: number
   waited: number
+  /** The endpoint that was asked last. */
+  upstream?: Upstream | null
 }
 
 /** Which part of an exchange was going on; for the access log. */
@@ -320,6 +335,7 @@ export class Exchange implements Outgoing {
   fallback = ''
   /** Milliseconds spent waiting for backends: from each send to its answer head, and to the end of its body. */
   waited = 0
+  upstream: Upstream | null = null
   phase: Phase = 'request'
   /** How many plugins of the route this exchange has reached; `response` and `done` hooks run for those alone. */
   reached = 0

@@ -74,8 +74,8 @@ export interface Hooks {
 /** Wraps a `Send` in another; runs once, at load. */
 export type Wrap = (next: Send) => Send
 
-/** Where a plugin's `send` stands, outermost first, whatever its place in the YAML. */
-export const NESTING = ['total', 'admission', 'cache', 'fallback', 'hedge', 'retry', 'attempt'] as const
+/** Where a plugin's `send` stands, outermost first, whatever its place in the YAML. `fault` is what stands for the backend itself: every attempt meets it. */
+export const NESTING = ['total', 'admission', 'cache', 'fallback', 'hedge', 'retry', 'attempt', 'fault'] as const
 export type Nesting = (typeof NESTING)[number]
 
 /** A typed per-exchange value that one plugin provides and others use. Make one with `slot()` in a module of its own. */
@@ -158,6 +158,8 @@ export interface Plugin<C extends TSchema = TSchema, M extends Declarations = De
   readonly metrics?: M
   /** Where `send` stands; needed when `build` returns one that is a function. */
   readonly nesting?: Nesting
+  /** What whoever runs this must not forget: a warning at every load of a file with it. */
+  readonly caution?: string
   /** Default of `on_error`: `open` for observers, `closed` for those that decide. */
   readonly onError: 'open' | 'closed'
   /** What the schema cannot say, about decoded options. @returns a complaint */

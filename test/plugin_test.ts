@@ -45,6 +45,7 @@ export interface RequestInit {
   readonly headers?: string[]
   readonly body?: Body | string
   readonly address?: string
+  readonly trusted?: boolean
 }
 
 export interface LogLine {
@@ -178,7 +179,7 @@ export function makeExchange(init: RequestInit & { readonly started?: number }, 
     target: init.target ?? '/',
     headers: [...(init.headers ?? [])],
     body: typeof init.body === 'string' ? Buffer.from(init.body) : (init.body ?? null),
-    caller: { address: init.address ?? '192.0.2.1', port: 40000, tls: false, inform: () => undefined },
+    caller: { address: init.address ?? '192.0.2.1', port: 40000, tls: false, trusted: init.trusted ?? false, inform: () => undefined },
     route,
     minor: 1,
     upgrade: '',

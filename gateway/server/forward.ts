@@ -159,7 +159,7 @@ class Passage implements IncomingWatcher {
     const { limits } = this.#generation.config
     if (this.#forwarder.inFlight > limits.in_flight) throw overloaded()
     this.#caller = this.#forwarder.forwarding.apply(this.#request)
-    if (head.timed || this.#forwarder.deadlines.unusual) this.#given = this.#forwarder.deadlines.take(head, this.#forwarder.forwarding.trusts(this.#request))
+    if (head.timed || this.#forwarder.deadlines.unusual) this.#given = this.#forwarder.deadlines.take(head, this.#request.trusted)
     if (head.requestIds === 0) head.fields.append('x-request-id', this.#requestId)
     else if (head.requestIds > 1 || head.requestId !== this.#requestId) headers.set(head.headers, 'x-request-id', this.#requestId)
   }
@@ -223,7 +223,7 @@ class Passage implements IncomingWatcher {
 
   #expire(): void {
     const cause = new WeirError('DEADLINE_EXCEEDED')
-    this.#x!.leg.cancel(cause)
+    this.#x?.leg.cancel(cause)
     this.#request.expire(cause)
   }
 

@@ -15,10 +15,8 @@ import type { Incoming } from '../wire/incoming.ts'
 const MAX_PASSES = 3
 
 export interface Forwarding {
-  /** Rewrites the request's headers in place. @returns who asks, as far as weir believes it. @throws WeirError `LOOP` */
+  /** Rewrites the request's headers in place, and decides whether it is `trusted`. @returns who asks, as far as weir believes it. @throws WeirError `LOOP` */
   apply(request: Incoming): Caller
-  /** What the peer says of the way, and of its deadline, is believed. */
-  trusts(request: Incoming): boolean
   /** Header lines every answer gets. */
   readonly answerLines: string
 }
@@ -29,12 +27,9 @@ export function forwarding(config: ForwardedConfig): Forwarding {
   const rfc7239 = config.write === 'forwarded' || config.write === 'both'
   const via = config.via === '' ? null : config.via
 
-  function trusts({ address }: Incoming): boolean {
-    return trusted !== null && isTrusted(trusted, address)
-  }
-
   function apply(request: Incoming): Caller {
     const { head } = request
+    if (trusted !== null) request.trusted = isTrusted(trusted, request.address)
     if (via !== null) addVia(head, via)
     if (!head.forwarded) {
       if (xForwarded) addXForwarded(head.fields, request)
@@ -42,14 +37,14 @@ export function forwarding(config: ForwardedConfig): Forwarding {
       return request
     }
     // Somebody in front said something of the way: believed or dropped.
-    const believed = trusts(request)
+    const believed = request.trusted
     if (!believed) dropForwarded(head.headers)
     const caller = believed ? namedCaller(request, head.headers, trusted!) : request
     if (xForwarded) extendXForwarded(head.headers, request)
     if (rfc7239) extend(head.headers, 'forwarded', forwardedValue(request))
     return caller
   }
-  return { apply, trusts, answerLines: via === null ? '' : `via: 1.1 ${via}\r\n` }
+  return { apply, answerLines: via === null ? '' : `via: 1.1 ${via}\r\n` }
 }
 
 function blockList(cidrs: readonly string[]): BlockList | null {
@@ -151,7 +146,7 @@ function namedCaller(request: Incoming, headers: readonly string[], trusted: Blo
   const address = hops.at(-1) ?? ''
   if (!isAddress(address)) return request
   const tls = all(headers, 'x-forwarded-proto').at(-1)?.toLowerCase() === 'https' || request.tls
-  return { address, port: 0, tls, trailers: request.trailers, inform: (status, fields) => request.inform(status, fields) }
+  return { address, port: 0, tls, trailers: request.trailers, trusted: true, inform: (status, fields) => request.inform(status, fields) }
 }
 
 /** Without a zone, which means something on the proxy's own host only. */

@@ -40,6 +40,8 @@ export class Incoming implements Caller, BodyTaker, FlowSource, Sink {
   /** Bytes of body received and sent, for the log. */
   bytesReceived = 0
   bytesSent = 0
+  /** What the peer says of the way and of itself is believed; set once the head was looked at. */
+  trusted = false
   /** An answer has begun. */
   answering = false
   #flow: BodyFlow | null = null

@@ -13,7 +13,7 @@ interface Said {
 
 function say(config: Partial<ForwardedConfig>, lines: readonly string[], peer: { address?: string; tls?: boolean } = {}): Said {
   const head = requestHead(['GET /x HTTP/1.1', 'Host: a.test', ...lines, '', ''].join('\r\n'))
-  const request = { head, address: peer.address ?? '192.0.2.7', port: 4711, tls: peer.tls ?? false, trailers: false, connection: { localPortText: '8080' }, inform: () => {} } as unknown as Incoming
+  const request = { head, address: peer.address ?? '192.0.2.7', port: 4711, tls: peer.tls ?? false, trailers: false, trusted: false, connection: { localPortText: '8080' }, inform: () => {} } as unknown as Incoming
   const caller = forwarding({ trusted: [], write: 'x-forwarded', via: '', ...config }).apply(request)
   const headers: Record<string, string[]> = {}
   for (let i = 0; i < head.headers.length; i += 2) (headers[head.headers[i]!.toLowerCase()] ??= []).push(head.headers[i + 1]!)
@@ -57,6 +57,14 @@ describe('X-Forwarded-*', () => {
     ['with a port', ['X-Forwarded-For: 203.0.113.9:4711'], '192.0.2.7'],
   ])('the caller is %s', (_, lines, address) => {
     expect(say({ trusted: TRUSTED }, lines).caller.address).toBe(address)
+  })
+
+  it('whoever speaks through a trusted proxy is trusted, whatever it says', () => {
+    for (const lines of [[], ['X-Forwarded-For: 203.0.113.9'], ['X-Forwarded-For: unknown']]) {
+      expect(say({ trusted: TRUSTED }, lines).caller.trusted).toBe(true)
+      expect(say({ trusted: TRUSTED }, lines, { address: '198.51.100.1' }).caller.trusted).toBe(false)
+      expect(say({}, lines).caller.trusted).toBe(false)
+    }
   })
 
   it('a peer on a unix socket is trusted as soon as anybody is', () => {
