@@ -37,7 +37,7 @@ const HOMES: Readonly<Record<string, { readonly in: RegExp; readonly because: st
   'node:http': { in: /^gateway\/(upstream\/calls\.ts|admin\/|telemetry\/)/, because: 'traffic is read and written by gateway/wire/ alone' },
   'node:https': { in: /^gateway\/(upstream\/calls\.ts|admin\/|telemetry\/)/, because: 'traffic is read and written by gateway/wire/ alone' },
   'node:http2': { in: /^$/, because: 'weir does not speak HTTP/2 yet' },
-  'onnxruntime-node': { in: /^gateway\/models\//, because: 'one package lives in one folder' },
+  'onnxruntime-node': { in: /^gateway\/models\/onnx\//, because: 'one package lives in one folder' },
   'prom-client': { in: /^gateway\/metrics\.ts$/, because: 'one package lives in one folder' },
   '@marcbachmann/cel-js': { in: /^gateway\/expression\//, because: 'one package lives in one folder' },
   yaml: { in: /^config\//, because: 'one package lives in one folder' },

@@ -15,7 +15,7 @@ export async function check(file: string, terminal: Terminal): Promise<number> {
   const { config, issues, locate } = await loadConfig({ file, env: terminal.env }, parts)
   const all = [...issues]
   if (config !== null && hasModels(config)) {
-    const { loadForCheck } = await import('../models/control.ts')
+    const { loadForCheck } = await import('../models/repository/model_set.ts')
     for (const issue of await loadForCheck(config, { clock: systemClock, log: QUIET })) all.push({ ...locate(issue), severity: issue.severity })
   }
   const wrong = all.some(({ severity }) => severity === 'error')

@@ -1,6 +1,6 @@
 /** Models as the control thread found them: plain data that is posted to the data threads and shown on the admin listener. */
 import type { BatchingConfig } from '../../config/config.ts'
-import type { Measured, Placement } from './placement.ts'
+import type { Measured, Placement } from './inference/placement.ts'
 import type { Signature } from './signature.ts'
 
 /**

@@ -10,7 +10,7 @@ import type { Column, Columns } from '../payload/columns.ts'
 import { rowCount } from '../payload/rows.ts'
 import { shapeText } from '../payload/tensor.ts'
 import type { ModelDescription } from './description.ts'
-import type { ModelHost } from './host.ts'
+import type { ModelHost } from './inference/host.ts'
 import { ModelMetrics } from './model_metrics.ts'
 import { bindRows, bindTensors, chooseOutputs } from './signature.ts'
 

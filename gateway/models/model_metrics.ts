@@ -2,7 +2,7 @@
 import { WeirError } from '../errors.ts'
 import type { Counter, Histogram, Registry } from '../metrics.ts'
 import { MODEL_OUTCOMES, modelMetrics } from '../vital.ts'
-import type { Run } from './host.ts'
+import type { Run } from './inference/host.ts'
 
 export type Outcome = (typeof MODEL_OUTCOMES)[number]
 

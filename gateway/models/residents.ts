@@ -2,12 +2,12 @@
 import type { Clock } from '../clock.ts'
 import type { Leg } from '../exchange.ts'
 import type { Column } from '../payload/columns.ts'
-import type { InferenceClient } from './client.ts'
+import type { InferenceClient } from './inference/client.ts'
 import type { ModelDescription } from './description.ts'
-import { InlineHost, type ModelHost, type Run } from './host.ts'
-import { madeUp } from './made_up.ts'
-import { lookAt } from './repository.ts'
-import { openSession, type Session } from './session.ts'
+import { InlineHost, type ModelHost, type Run } from './inference/host.ts'
+import { madeUp } from './inference/made_up.ts'
+import { lookAt } from './repository/folder.ts'
+import { openSession, type Session } from './onnx/session.ts'
 
 /** Loads a model here, or gives the way to where it runs. @throws when it cannot be had */
 export type OpenHost = (model: ModelDescription) => Promise<ModelHost>

@@ -1,11 +1,11 @@
 /** The models of each generation on the control thread: loaded before the data threads build it, given back when the last of them has let go. */
 import type { BuildIssue, Config } from '../../config/config.ts'
 import type { Clock } from '../clock.ts'
-import type { ModelIssue } from '../models/complaints.ts'
-import type { LibraryDeps, ModelSet } from '../models/control.ts'
+import type { ModelIssue } from '../models/repository/complaints.ts'
+import type { LibraryDeps, ModelSet } from '../models/repository/model_set.ts'
 import { type ModelsDescription, NO_MODELS } from '../models/description.ts'
-import type { Library, Loaded } from '../models/library.ts'
-import type { OnLoad } from '../models/planner.ts'
+import type { Library, Loaded } from '../models/repository/library.ts'
+import type { OnLoad } from '../models/repository/planner.ts'
 import type { Log } from '../plugin.ts'
 import type { ModelGrant } from './messages.ts'
 
@@ -82,7 +82,7 @@ export class Grants {
    */
   async load(config: Config, before: Grant | null): Promise<Grant> {
     if (!hasModels(config)) return NOTHING
-    const { createLibrary, ModelSet } = await import('../models/control.ts')
+    const { createLibrary, ModelSet } = await import('../models/repository/model_set.ts')
     this.#library ??= createLibrary(config, this.#deps)
     const open = new Open(this.#next++, new ModelSet(config, this.#library, this.#deps.log, this.#onLoad))
     this.#open.set(open.id, open)

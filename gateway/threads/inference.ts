@@ -1,9 +1,9 @@
 /** An inference thread: runs the models that are too slow for an event loop, and measures every model at load. */
 import { parentPort, workerData } from 'node:worker_threads'
 import { systemClock } from '../clock.ts'
-import type { InferenceData, Report, ToInference } from '../models/messages.ts'
-import { Runner } from '../models/runner.ts'
-import { openSession } from '../models/session.ts'
+import type { InferenceData, Report, ToInference } from '../models/inference/messages.ts'
+import { Runner } from '../models/inference/runner.ts'
+import { openSession } from '../models/onnx/session.ts'
 
 const { intra_op_threads: intraOpThreads, busy } = workerData as InferenceData
 const runner = new Runner({ clock: systemClock, open: (file) => openSession(file, systemClock, { intraOpThreads }), busy: new Int32Array(busy) })

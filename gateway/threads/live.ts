@@ -6,10 +6,10 @@ import type { Config } from '../../config/config.ts'
 import type { Clock } from '../clock.ts'
 import type { ModelDescription, ModelsDescription } from '../models/description.ts'
 import type { IndexEntry, Refusal } from '../models/operator.ts'
-import type { Sight } from '../models/planner.ts'
-import type { Step } from '../models/step.ts'
-import type { RepositoryWatch } from '../models/watch.ts'
-import type { ModelSet } from '../models/control.ts'
+import type { Sight } from '../models/repository/planner.ts'
+import type { Step } from '../models/repository/step.ts'
+import type { RepositoryWatch } from '../models/repository/watch.ts'
+import type { ModelSet } from '../models/repository/model_set.ts'
 import type { Log } from '../plugin.ts'
 import type { DataThread } from './crew.ts'
 import type { Grant, Grants } from './grants.ts'
@@ -86,7 +86,7 @@ export class LiveModels {
     this.close()
     const grant = this.#deps.current()
     if (models === null || models.watch_ms === 0) return
-    const { RepositoryWatch } = await import('../models/watch.ts')
+    const { RepositoryWatch } = await import('../models/repository/watch.ts')
     if (this.#deps.current() !== grant) return
     this.#watch = new RepositoryWatch(models.path, models.watch_ms, this.#deps, (sight) => this.#follow(grant, sight))
   }

@@ -1,7 +1,7 @@
 /** Which requests run together, in which order, and when: the scheduler alone, time told by the test. */
 import { describe, expect, test } from 'vitest'
-import { type Batch, type Job, Scheduler } from '../../gateway/models/batching.ts'
-import { Pace } from '../../gateway/models/pace.ts'
+import { type Batch, type Job, Scheduler } from '../../gateway/models/inference/batching.ts'
+import { Pace } from '../../gateway/models/inference/pace.ts'
 import type { BatchingConfig } from '../../config/config.ts'
 
 interface Named extends Job {

@@ -1,6 +1,6 @@
 /** An inference thread that ends at the first model it is to load. */
 import { parentPort, workerData } from 'node:worker_threads'
-import type { InferenceData, ToInference } from '../../gateway/models/messages.ts'
+import type { InferenceData, ToInference } from '../../gateway/models/inference/messages.ts'
 
 const { busy } = workerData as InferenceData
 

@@ -1,9 +1,9 @@
 /** Inference threads that are not there: a file loads unless it says `bad`. Counts what is loaded and what was given back. */
 import { existsSync, readFileSync } from 'node:fs'
 import type { MessagePort } from 'node:worker_threads'
-import type { Pool } from '../../gateway/models/library.ts'
-import { Library } from '../../gateway/models/library.ts'
-import type { FromInference, ModelLoad } from '../../gateway/models/messages.ts'
+import type { Pool } from '../../gateway/models/repository/library.ts'
+import { Library } from '../../gateway/models/repository/library.ts'
+import type { FromInference, ModelLoad } from '../../gateway/models/inference/messages.ts'
 import type { FakeClock } from '../fake_clock.ts'
 
 const spec = (name: string) => ({ name, dtype: 'FP32' as const, shape: [-1, 3], rows: '' })

@@ -139,7 +139,7 @@ describe('placement', () => {
 test('without models no thread is started and ONNX Runtime is not loaded', async () => {
   const code = `
     import { createRequire } from 'node:module'
-    import { loadForCheck } from './gateway/models/control.ts'
+    import { loadForCheck } from './gateway/models/repository/model_set.ts'
     import { systemClock as clock } from './gateway/clock.ts'
     const log = console
     await loadForCheck({ models: null, backends: {}, inference: { threads: 1 } }, { log, clock, entry: new URL('file:///nowhere.ts') })

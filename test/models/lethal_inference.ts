@@ -1,9 +1,9 @@
 /** The inference thread as it is, but a row that begins with 666 ends it in the middle of its run. */
 import { parentPort, workerData } from 'node:worker_threads'
 import { systemClock } from '../../gateway/clock.ts'
-import type { InferenceData, Report, ToInference } from '../../gateway/models/messages.ts'
-import { Runner } from '../../gateway/models/runner.ts'
-import { openSession, type Session } from '../../gateway/models/session.ts'
+import type { InferenceData, Report, ToInference } from '../../gateway/models/inference/messages.ts'
+import { Runner } from '../../gateway/models/inference/runner.ts'
+import { openSession, type Session } from '../../gateway/models/onnx/session.ts'
 
 async function open(file: string): Promise<Session> {
   const session = await openSession(file, systemClock)

@@ -1,6 +1,6 @@
 /** What is posted to another thread: the values and nothing else of the memory they lie in, and the sender keeps his. */
 import { describe, expect, test } from 'vitest'
-import { packed } from '../../gateway/models/packed.ts'
+import { packed } from '../../gateway/models/inference/packed.ts'
 import type { Column } from '../../gateway/payload/columns.ts'
 
 const posted = (columns: readonly Column[], ours: boolean): Column[] => {

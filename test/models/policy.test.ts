@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { selectVersions } from '../../gateway/models/policy.ts'
+import { selectVersions } from '../../gateway/models/repository/policy.ts'
 
 const four = ['1', '2', '3', '10']
 

@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ModelBackendConfig } from '../../config/config.ts'
 import { systemClock } from '../../gateway/clock.ts'
-import { loadForCheck } from '../../gateway/models/control.ts'
-import { reasonOf, scanRepository } from '../../gateway/models/repository.ts'
+import { loadForCheck } from '../../gateway/models/repository/model_set.ts'
+import { reasonOf, scanRepository } from '../../gateway/models/repository/folder.ts'
 import { ask, badModels, configOf, fixtures, golden, json, memoryLog, onnx, repositoryConfig, type Stage, stage, temporary } from './setup.ts'
 
 const folder = temporary()

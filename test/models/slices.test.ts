@@ -1,7 +1,7 @@
 /** Cutting and joining columns by rows: what is cut and joined again is what it was, whatever its type. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { cut, join, rowsOf } from '../../gateway/models/slices.ts'
+import { cut, join, rowsOf } from '../../gateway/models/inference/slices.ts'
 import type { Column, Data, Dtype } from '../../gateway/payload/columns.ts'
 
 const makers: Readonly<Record<Dtype, (seed: readonly number[]) => Data>> = {

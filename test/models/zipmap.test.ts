@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { systemClock } from '../../gateway/clock.ts'
 import { prepareGraph } from '../../gateway/models/onnx/rewrite.ts'
-import { openSession, type Session } from '../../gateway/models/session.ts'
+import { openSession, type Session } from '../../gateway/models/onnx/session.ts'
 import { type Attribute, type Dim, type Graph, graph, graphBody, maps, type Node } from './graphs.ts'
 import { fixtures, temporary } from './setup.ts'
 

@@ -1,7 +1,7 @@
 /** What the control thread counts of models: loads, and which versions answer. */
-import type { Handles, Registry } from '../metrics.ts'
-import { repositoryMetrics } from '../vital.ts'
-import type { ModelDescription } from './description.ts'
+import type { Handles, Registry } from '../../metrics.ts'
+import { repositoryMetrics } from '../../vital.ts'
+import type { ModelDescription } from '../description.ts'
 import type { Loaded } from './library.ts'
 
 export class RepositoryMetrics {

@@ -3,14 +3,14 @@
  * two runs it reads its ports, so a request whose caller left is dropped before it costs anything.
  */
 import type { MessagePort } from 'node:worker_threads'
-import type { Clock, Timer } from '../clock.ts'
-import type { Column } from '../payload/columns.ts'
+import type { Clock, Timer } from '../../clock.ts'
+import type { Column } from '../../payload/columns.ts'
 import { type Batch, type Job, type Part, Scheduler } from './batching.ts'
 import type { Ask, FromInference, Told, ToInference } from './messages.ts'
 import { Pace } from './pace.ts'
 import { packed } from './packed.ts'
 import { measure, place, whyThere } from './placement.ts'
-import type { Session, SessionRun } from './session.ts'
+import type { Session, SessionRun } from '../onnx/session.ts'
 import { cut, join, rowsOf } from './slices.ts'
 
 /** A slice of a large request takes about this long, milliseconds; then it is somebody else's turn. */

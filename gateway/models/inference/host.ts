@@ -1,10 +1,10 @@
 /** Where a loaded model is run from a data thread: here, or on the inference thread (`client.ts`). */
-import type { Leg, LegWatcher } from '../exchange.ts'
-import type { WeirError } from '../errors.ts'
-import type { Column } from '../payload/columns.ts'
+import type { Leg, LegWatcher } from '../../exchange.ts'
+import type { WeirError } from '../../errors.ts'
+import type { Column } from '../../payload/columns.ts'
 import { Pace } from './pace.ts'
 import { type Measured, UNMEASURED } from './placement.ts'
-import type { Session, SessionRun } from './session.ts'
+import type { Session, SessionRun } from '../onnx/session.ts'
 import { cut, join, rowsOf } from './slices.ts'
 
 /** What one request got, and what it cost. */

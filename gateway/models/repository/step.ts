@@ -1,9 +1,9 @@
 /** One change of a set of models: loaded, not yet shown. Exactly one of `commit` and `abandon` follows. */
-import type { ModelsDescription } from './description.ts'
+import type { ModelsDescription } from '../description.ts'
 import type { Loaded } from './library.ts'
-import type { Refusal } from './operator.ts'
+import type { Refusal } from '../operator.ts'
 import { describe, keyOf, type Slot } from './slot.ts'
-import { reasonOf } from './repository.ts'
+import { reasonOf } from './folder.ts'
 
 /** Reasons in one message. */
 const MAX_SHOWN = 3

@@ -4,16 +4,16 @@
  */
 import { extname } from 'node:path'
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
-import type { InferenceConfig } from '../../config/config.ts'
-import type { Clock } from '../clock.ts'
-import type { Log } from '../plugin.ts'
+import type { InferenceConfig } from '../../../config/config.ts'
+import type { Clock } from '../../clock.ts'
+import type { Log } from '../../plugin.ts'
 import { Blame } from './blame.ts'
 import type { FromInference, Link, ModelLoad } from './messages.ts'
 import type { Measured } from './placement.ts'
 import { InferenceWorker } from './worker.ts'
 
 /** The same file as source and as built. */
-const ENTRY = new URL(`../threads/inference${extname(import.meta.url)}`, import.meta.url)
+const ENTRY = new URL(`../../threads/inference${extname(import.meta.url)}`, import.meta.url)
 /** Waits before a dead thread is replaced, milliseconds: doubling, so that a model that kills it does not keep a core busy. */
 const RESTART_MS = { first: 100, last: 30_000 } as const
 /** Who lived this long, milliseconds, is replaced at once again. */

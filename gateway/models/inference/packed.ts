@@ -1,5 +1,5 @@
 /** Columns on their way to another thread. */
-import type { Column, Data } from '../payload/columns.ts'
+import type { Column, Data } from '../../payload/columns.ts'
 
 export interface Packed {
   readonly columns: Column[]

@@ -1,11 +1,11 @@
 /** One version of one model on the control thread: what serves, what was tried, and how it is told. */
 import { basename, relative } from 'node:path'
-import type { BatchingConfig, ModelsConfig, OnnxBackendConfig } from '../../config/config.ts'
-import type { ModelDescription, ModelState } from './description.ts'
+import type { BatchingConfig, ModelsConfig, OnnxBackendConfig } from '../../../config/config.ts'
+import type { ModelDescription, ModelState } from '../description.ts'
 import type { Loaded } from './library.ts'
-import { type Placement, UNMEASURED } from './placement.ts'
-import type { FoundModel, Look } from './repository.ts'
-import type { Signature } from './signature.ts'
+import { type Placement, UNMEASURED } from '../inference/placement.ts'
+import type { FoundModel, Look } from './folder.ts'
+import type { Signature } from '../signature.ts'
 
 /** What is to be loaded, and how. */
 export interface Candidate {

@@ -1,7 +1,7 @@
 /** Rows for trying a model out when no request has come yet. */
-import type { Column, Data } from '../payload/columns.ts'
-import { elements, integers } from '../payload/tensor.ts'
-import type { TensorSpec } from './signature.ts'
+import type { Column, Data } from '../../payload/columns.ts'
+import { elements, integers } from '../../payload/tensor.ts'
+import type { TensorSpec } from '../signature.ts'
 
 /** Free dimensions beyond the batch are 1, so this only stops fixed shapes that no request will ever fill. */
 const MAX_ELEMENTS = 1 << 26

@@ -1,10 +1,10 @@
 /** Where a model runs: in the data thread that has the request, or on an inference thread because it would hold up everybody else there. */
-import type { Clock } from '../clock.ts'
-import type { Column } from '../payload/columns.ts'
+import type { Clock } from '../../clock.ts'
+import type { Column } from '../../payload/columns.ts'
 import { madeUp, zeros } from './made_up.ts'
-import type { Session } from './session.ts'
+import type { Session } from '../onnx/session.ts'
 import { join, rowsOf } from './slices.ts'
-import type { Signature } from './signature.ts'
+import type { Signature } from '../signature.ts'
 
 export type Placement = 'inline' | 'thread'
 

@@ -1,5 +1,5 @@
 /** Which versions of a model serve: TensorFlow Serving's `model_version_policy`, with one rule more. */
-import type { VersionPolicy } from '../../config/config.ts'
+import type { VersionPolicy } from '../../../config/config.ts'
 
 /**
  * Versions to serve, ascending. A version that cannot serve takes nobody's place: `latest: n` goes further down until it

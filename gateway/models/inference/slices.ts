@@ -1,5 +1,5 @@
 /** Columns by rows: cutting a large request to several runs, joining small ones to one, and both ways back. */
-import type { Column, Data } from '../payload/columns.ts'
+import type { Column, Data } from '../../payload/columns.ts'
 
 /** Rows that all columns have, their first dimension; null when one has none (a scalar) or another number. */
 export function rowsOf(columns: readonly Column[]): number | null {

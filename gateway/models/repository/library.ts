@@ -3,13 +3,13 @@
  * a reload that changes nothing about a model loads nothing. It outlives generations; its inference threads do too.
  */
 import type { MessagePort } from 'node:worker_threads'
-import type { BatchingConfig } from '../../config/config.ts'
-import type { Clock, Timer } from '../clock.ts'
-import type { FromInference, ModelLoad } from './messages.ts'
-import { modelBytes } from './onnx/outline.ts'
-import type { Measured, Placement } from './placement.ts'
-import { lookAt } from './repository.ts'
-import type { Signature } from './signature.ts'
+import type { BatchingConfig } from '../../../config/config.ts'
+import type { Clock, Timer } from '../../clock.ts'
+import type { FromInference, ModelLoad } from '../inference/messages.ts'
+import { modelBytes } from '../onnx/outline.ts'
+import type { Measured, Placement } from '../inference/placement.ts'
+import { lookAt } from './folder.ts'
+import type { Signature } from '../signature.ts'
 
 /** Another load soon finds the inference threads still there, milliseconds. */
 const REST_MS = 10_000

@@ -1,5 +1,5 @@
 /** What is wrong with the models of a configuration, each at its place in the file. */
-import type { BuildIssue, Config, ModelsConfig } from '../../config/config.ts'
+import type { BuildIssue, Config, ModelsConfig } from '../../../config/config.ts'
 import type { Slot } from './slot.ts'
 
 /** A model that cannot be served. An `onnx` backend is an error, a model of a repository a warning: the others serve. */

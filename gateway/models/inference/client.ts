@@ -1,9 +1,9 @@
 /** The inference threads as a data thread sees them: one client for its whole life. */
 import type { MessagePort } from 'node:worker_threads'
-import type { Clock } from '../clock.ts'
-import { WeirError } from '../errors.ts'
-import type { Leg } from '../exchange.ts'
-import type { Column } from '../payload/columns.ts'
+import type { Clock } from '../../clock.ts'
+import { WeirError } from '../../errors.ts'
+import type { Leg } from '../../exchange.ts'
+import type { Column } from '../../payload/columns.ts'
 import { type ModelHost, type Run, Waiting } from './host.ts'
 import type { Ask, Link, Told } from './messages.ts'
 import { packed } from './packed.ts'

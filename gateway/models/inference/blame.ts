@@ -1,5 +1,5 @@
 /** Which models end inference threads. One that does so again and again must not take the others down for ever. */
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../../clock.ts'
 
 /** Deaths in a row that are enough. */
 const LIMIT = 3

@@ -10,7 +10,7 @@
  *   It waits until it is as large as the smaller of these two, and no longer than `max_wait_ms` after the first of its
  *   requests came or the last run ended, whichever was earlier. One wait in vain makes a small batch, and the next one does not wait.
  */
-import type { BatchingConfig } from '../../config/config.ts'
+import type { BatchingConfig } from '../../../config/config.ts'
 import type { Pace } from './pace.ts'
 
 export interface Job {

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { open, realpath } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join, sep } from 'node:path'
-import { clip } from '../payload/json.ts'
+import { clip } from '../../payload/json.ts'
 
 export const MANIFEST_FILE = 'manifest.sha256'
 /** More lines than a version has files. */

@@ -2,13 +2,13 @@
 import { readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { InferenceSession, OnnxValue, Tensor } from 'onnxruntime-node'
-import type { Clock } from '../clock.ts'
-import type { Column, Data, Dtype } from '../payload/columns.ts'
-import { clip } from '../payload/json.ts'
-import { externalFiles, outline } from './onnx/outline.ts'
-import { readOr } from './onnx/protobuf.ts'
-import { type Prepared, prepareGraph } from './onnx/rewrite.ts'
-import type { Signature, TensorSpec } from './signature.ts'
+import type { Clock } from '../../clock.ts'
+import type { Column, Data, Dtype } from '../../payload/columns.ts'
+import { clip } from '../../payload/json.ts'
+import { externalFiles, outline } from './outline.ts'
+import { readOr } from './protobuf.ts'
+import { type Prepared, prepareGraph } from './rewrite.ts'
+import type { Signature, TensorSpec } from '../signature.ts'
 
 /** What one run of the graph gave. */
 export interface SessionRun {

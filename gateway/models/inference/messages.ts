@@ -1,10 +1,10 @@
 /** What the control, data and inference threads say to each other about models. */
 import type { MessagePort } from 'node:worker_threads'
-import type { BatchingConfig } from '../../config/config.ts'
-import type { Column } from '../payload/columns.ts'
+import type { BatchingConfig } from '../../../config/config.ts'
+import type { Column } from '../../payload/columns.ts'
 import type { Run } from './host.ts'
 import type { Measured, Placement } from './placement.ts'
-import type { Signature } from './signature.ts'
+import type { Signature } from '../signature.ts'
 
 /** What an inference thread is started with (`workerData`). */
 export interface InferenceData {

@@ -1,10 +1,10 @@
 /** Decides what of a repository is to serve, and loads it. Shows nothing to anybody: that is a `Step`. */
-import type { ModelsConfig } from '../../config/config.ts'
-import type { Log } from '../plugin.ts'
+import type { ModelsConfig } from '../../../config/config.ts'
+import type { Log } from '../../plugin.ts'
 import type { Library, Loaded, NotLoaded } from './library.ts'
 import { checkManifest } from './manifest.ts'
 import { selectVersions } from './policy.ts'
-import { type FoundModel, type Look, reasonOf } from './repository.ts'
+import { type FoundModel, type Look, reasonOf } from './folder.ts'
 import { type Candidate, keyOf, repositoryCandidate, type Slot, unusable } from './slot.ts'
 import { type Changes, failedSlot } from './step.ts'
 

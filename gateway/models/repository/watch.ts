@@ -3,10 +3,10 @@
  * Kubernetes volumes are watched like any folder. A version counts once two looks have found it the same; what is being
  * copied is not loaded by halves.
  */
-import type { Clock, Timer } from '../clock.ts'
-import type { Log } from '../plugin.ts'
+import type { Clock, Timer } from '../../clock.ts'
+import type { Log } from '../../plugin.ts'
 import type { Sight } from './planner.ts'
-import { type FoundModel, scanRepository } from './repository.ts'
+import { type FoundModel, scanRepository } from './folder.ts'
 import { keyOf } from './slot.ts'
 
 export class RepositoryWatch {
