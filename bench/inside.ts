@@ -11,8 +11,8 @@ import type { Results } from './results.ts'
 import { startBatching, startInside, startNeighbours } from './weir.ts'
 
 const MANY_ROWS = 64
-export const CALLERS = 64
-export const NEIGHBOUR_PER_SECOND = 200
+const CALLERS = 64
+const NEIGHBOUR_PER_SECOND = 200
 const HEAVY_CALLERS = 4
 
 /** weir's inside model and Python servers in turn, and what the model costs by itself. */
@@ -85,7 +85,7 @@ export async function neighboursSection(plan: Plan, say: Say): Promise<NonNullab
   const heavy = wrkScript(folder, 'heavy', json(requestBody(1, WIDTH.heavy)))
   const measured = { proxied: { idle: [] as Latency[], busy: [] as Latency[] }, inside: { idle: [] as Latency[], busy: [] as Latency[] } }
   const pairs = [[PROXIED, measured.proxied], [INSIDE, measured.inside]] as const
-  const measure = (path: string) => openLoop(url(own, path), NEIGHBOUR_PER_SECOND, plan.latency_seconds)
+  const measure = (path: string) => openLoop(url(own, path), NEIGHBOUR_PER_SECOND, plan.latency_seconds, 0)
   for (const [path] of pairs) await wrk(script, url(own, path), Math.min(2, plan.latency_seconds))
   const heavy_per_second: number[] = []
   for (let pair = 0; pair < plan.latency_pairs; pair++) {

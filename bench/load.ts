@@ -110,9 +110,12 @@ export async function perCpuSecond(script: string, url: string, gateway: Running
   return (await underLoad(script, url, gateway, seconds)).per_cpu_second
 }
 
-/** Fixed rate from a process of its own on the load core; latency counts from the moment a request was due, not from when it was sent. */
-export async function openLoop(url: string, perSecond: number, seconds: number): Promise<Latency> {
+/**
+ * Fixed rate from a process of its own on the load core; latency counts from the moment a request was due, not from when it was sent.
+ * @param nice for a backend on the same core that is to go first, since high rates spin; 0 where a busy gateway may have that core too
+ */
+export async function openLoop(url: string, perSecond: number, seconds: number, nice = 10): Promise<Latency> {
   const script = fileURLToPath(new URL('./open_loop.ts', import.meta.url))
-  const { stdout } = await run('taskset', ['-c', String(LOAD_CORE), 'nice', '-n', '10', process.execPath, script, url, String(perSecond), String(seconds)])
+  const { stdout } = await run('taskset', ['-c', String(LOAD_CORE), 'nice', '-n', String(nice), process.execPath, script, url, String(perSecond), String(seconds)])
   return JSON.parse(stdout) as Latency
 }

@@ -1,13 +1,13 @@
 /**
  * Open-loop load: `node open_loop.ts URL PER_SECOND SECONDS` sends one request every 1/PER_SECOND seconds whatever the answers do, and
  * prints `{ p50_ms, p99_ms, … }`. A request that has to wait for its turn waits on the clock of the answer: latency counts from the
- * moment it was due (no coordinated omission). It spins instead of sleeping, since timers are too coarse; it runs niced, so
- * that the backend on the same core goes first.
+ * moment it was due (no coordinated omission). It spins for the last two milliseconds instead of sleeping, since timers are too coarse.
  */
 import { connect, type Socket } from 'node:net'
 import { requestBody } from './load.ts'
 
 const WARM_UP_SECONDS = 1
+const SPIN_MS = 2
 const HEAD_END = Buffer.from('\r\n\r\n')
 
 class Connection {
@@ -86,7 +86,9 @@ async function main(url: URL, perSecond: number, seconds: number): Promise<void>
       else connection.send(bytes, due)
     }
     if (answered < total) {
-      setImmediate(turn)
+      const left_ms = begun + (sent * 1000) / perSecond - performance.now()
+      if (left_ms > SPIN_MS) setTimeout(turn, left_ms - SPIN_MS)
+      else setImmediate(turn)
       return
     }
     over = true
