@@ -12,6 +12,12 @@ export const EJECTION_REASONS = ['consecutive', 'error_rate', 'probe'] as const
 export const ENDPOINT_STATES = ['available', 'ejected', 'unhealthy'] as const
 export const RESULTS = ['ok', 'error'] as const
 
+/** Why a request was not sent to a backend. */
+export const REFUSALS = ['queue_full', 'queue_wait', 'throttled'] as const
+
+/** What the gateway itself has too much of. */
+export const SIGNALS = ['loop_delay', 'memory', 'in_flight'] as const
+
 export const exchangeMetrics = {
   weir_requests_total: { type: 'counter', help: 'Exchanges finished, by route, final backend and status class (499: the caller left).', labels: { route: 'config', backend: 'config', code: CODE_CLASSES } },
   weir_request_duration_seconds: { type: 'histogram', help: 'From the complete request head to the last byte of the answer, seconds.', labels: { route: 'config' }, buckets: SECONDS },
@@ -23,10 +29,21 @@ export const backendMetrics = {
   weir_attempts_total: { type: 'counter', help: 'Attempts against endpoints, by backend and outcome.', labels: { backend: 'config', outcome: OUTCOMES } },
   weir_backend_connections: { type: 'gauge', help: 'Open connections to the backend.', labels: { backend: 'config' } },
   weir_backend_in_flight: { type: 'gauge', help: 'Requests under way at the backend.', labels: { backend: 'config' } },
+  weir_backend_queued: { type: 'gauge', help: 'Requests that wait for a place at the backend (`limits.queue`).', labels: { backend: 'config' } },
+  weir_backend_limit: { type: 'gauge', help: 'Requests that may be under way at the backend (`limits.in_flight`), all data threads together; it moves when it is `adaptive`.', labels: { backend: 'config' } },
+  weir_backend_refused_total: { type: 'counter', help: 'Requests that were not sent: no place to wait, no place in time, or throttled because the backend refuses much.', labels: { backend: 'config', reason: REFUSALS } },
   weir_endpoints: { type: 'gauge', help: 'Endpoints of the backend, by state; each data thread sees and counts its own.', labels: { backend: 'config', state: ENDPOINT_STATES } },
   weir_ejections_total: { type: 'counter', help: 'Ejections of endpoints, by reason (probe: the request that tried it after an ejection failed).', labels: { backend: 'config', reason: EJECTION_REASONS } },
   weir_health_checks_total: { type: 'counter', help: 'Active checks of endpoints, by result.', labels: { backend: 'config', result: RESULTS } },
   weir_dns_refreshes_total: { type: 'counter', help: 'Resolutions of names of endpoints, by result; after an error the last good answer stays.', labels: { backend: 'config', result: RESULTS } },
+} as const satisfies Declarations
+
+export const overloadMetrics = {
+  weir_shed_total: {
+    type: 'counter',
+    help: 'Requests answered 503 because the gateway has too much to do; `limits.in_flight` refuses before a route is known.',
+    labels: { route: 'config', signal: SIGNALS, criticality: ['critical', 'standard', 'sheddable'] },
+  },
 } as const satisfies Declarations
 
 export const listenerMetrics = {
@@ -68,4 +85,11 @@ export const repositoryMetrics = {
 
 export const telemetryMetrics = {
   weir_log_lines_dropped_total: { type: 'counter', help: 'Log lines dropped because the reader was too slow or the disk was full.', labels: { log: ['access', 'weir'] } },
+} as const satisfies Declarations
+
+/** Only there while `tracing` is configured. Spans finished = exported + dropped + pending. */
+export const tracingMetrics = {
+  weir_trace_spans_exported_total: { type: 'counter', help: 'Spans that the collector took.' },
+  weir_trace_spans_dropped_total: { type: 'counter', help: 'Spans that never arrived: no room to wait, the collector failed or was too slow, or the gateway stopped.', labels: { reason: ['queue', 'export', 'closed'] } },
+  weir_trace_spans_pending: { type: 'gauge', help: 'Spans that wait for the collector.' },
 } as const satisfies Declarations

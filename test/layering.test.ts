@@ -9,7 +9,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['gateway/stats/'],
   // The seams, and what they export of their own kind: what holds and judges answers is part of the plugin contract, `issues` has the nearest name of a mistyped one.
   [
-    'gateway/exchange.ts', 'gateway/plugin.ts', 'gateway/schema.ts', 'gateway/errors.ts', 'gateway/clock.ts', 'gateway/headers.ts', 'gateway/metrics.ts', 'gateway/vital.ts', 'gateway/hold.ts', 'gateway/sse.ts', 'gateway/peek.ts', 'gateway/assure.ts', 'gateway/failures.ts',
+    'gateway/exchange.ts', 'gateway/plugin.ts', 'gateway/schema.ts', 'gateway/errors.ts', 'gateway/clock.ts', 'gateway/headers.ts', 'gateway/metrics.ts', 'gateway/vital.ts', 'gateway/hold.ts', 'gateway/limiter.ts', 'gateway/sse.ts', 'gateway/trace.ts', 'gateway/peek.ts', 'gateway/assure.ts', 'gateway/failures.ts',
     'gateway/payload/columns.ts', 'gateway/payload/coding.ts', 'gateway/payload/soundness.ts', 'config/config.ts', 'config/issues.ts',
   ],
   ['gateway/payload/', 'gateway/wire/', 'gateway/telemetry/', 'gateway/stores/', 'gateway/records/'],
@@ -40,6 +40,11 @@ const HOMES: Readonly<Record<string, { readonly in: RegExp; readonly because: st
   'onnxruntime-node': { in: /^gateway\/models\/onnx\//, because: 'one package lives in one folder' },
   'prom-client': { in: /^gateway\/metrics\.ts$/, because: 'one package lives in one folder' },
   '@marcbachmann/cel-js': { in: /^gateway\/expression\//, because: 'one package lives in one folder' },
+  '@opentelemetry/api': { in: /^gateway\/telemetry\/tracing\//, because: 'what is not traced loads nothing of OpenTelemetry' },
+  '@opentelemetry/core': { in: /^gateway\/telemetry\/tracing\//, because: 'what is not traced loads nothing of OpenTelemetry' },
+  '@opentelemetry/exporter-trace-otlp-proto': { in: /^gateway\/telemetry\/tracing\//, because: 'what is not traced loads nothing of OpenTelemetry' },
+  '@opentelemetry/resources': { in: /^gateway\/telemetry\/tracing\//, because: 'what is not traced loads nothing of OpenTelemetry' },
+  '@opentelemetry/sdk-trace': { in: /^gateway\/telemetry\/tracing\//, because: 'what is not traced loads nothing of OpenTelemetry' },
   yaml: { in: /^config\//, because: 'one package lives in one folder' },
   typebox: { in: /^(gateway\/(plugin|schema)\.ts|config\/)/, because: 'the gateway takes its types alone; the loader validates with it' },
 }

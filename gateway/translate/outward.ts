@@ -1,6 +1,6 @@
 /** A request in a backend's own words: its path, its body, and the caller's fields that are still true. */
 import type { SpeaksConfig } from '../../config/config.ts'
-import { type Caller, describeBody, type Exchange, type Outgoing, type Written } from '../exchange.ts'
+import { type Caller, describeBody, type Exchange, type Outgoing, type Upstream, type Written } from '../exchange.ts'
 import { Fields } from '../headers.ts'
 
 /**
@@ -53,6 +53,14 @@ export class Outward implements Outgoing {
 
   set waited(ms: number) {
     this.#x.waited = ms
+  }
+
+  get upstream(): Upstream | null {
+    return this.#x.upstream
+  }
+
+  set upstream(endpoint: Upstream | null) {
+    this.#x.upstream = endpoint
   }
 }
 

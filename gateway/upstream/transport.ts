@@ -8,6 +8,7 @@ import type { Clock } from '../clock.ts'
 import { WeirError } from '../errors.ts'
 import type { Answer, Backend, Leg, Outgoing } from '../exchange.ts'
 import type { Counter, Gauge, Handles } from '../metrics.ts'
+import type { AttemptTrace } from '../trace.ts'
 import { backendMetrics, OUTCOMES } from '../vital.ts'
 import { Attempt, type AttemptOwner, type AttemptTimeouts } from '../wire/attempt.ts'
 import type { Deadlines } from '../wire/deadlines.ts'
@@ -156,6 +157,7 @@ class Call implements AttemptOwner {
   #repaired = false
   /** Number of the probe this attempt is, 0 = none. */
   #probe = 0
+  #trace: AttemptTrace | null = null
   /** Of the answer; 0 = no head yet. */
   #status = 0
 
@@ -184,6 +186,8 @@ class Call implements AttemptOwner {
     endpoint.inFlight++
     transport.inFlight.add(1)
     x.attempts++
+    x.upstream = endpoint
+    this.#trace = this.#leg.trace === null ? null : this.#leg.trace.attempt({ method: x.method, target: x.target, fields: x.fields, backend: transport.name, endpoint: endpoint.config, attempt: x.attempts })
     const head = transport.writeHead(x, endpoint.config, budget)
     new Attempt(x, this.#leg, connection, head, needsChunks(x.body), transport.timeoutsOf(this.#leg), this).begin()
   }
@@ -198,6 +202,8 @@ class Call implements AttemptOwner {
     const endpoint = this.#endpoint!
     const { status } = answer
     answer.backend = this.#transport.name
+    answer.upstream = endpoint
+    if (this.#trace !== null) this.#trace.answered(status)
     this.#status = status
     endpoint.answered++
     this.#transport.outcomes[status >= 500 ? '5xx' : status >= 400 ? '4xx' : 'ok'].add()
@@ -225,6 +231,7 @@ class Call implements AttemptOwner {
     this.#endpoint!.inFlight--
     this.#transport.inFlight.add(-1)
     this.#x.waited += now - attempt.started
+    if (this.#trace !== null) this.#trace.over(error)
     if (error === null || this.#status !== 0) this.#judge(attempt, verdictOf(this.#status, error))
   }
 

@@ -1,0 +1,109 @@
+/**
+ * OpenTelemetry traces: spans by its SDK, sent as OTLP over HTTP (protobuf) to `<endpoint>/v1/traces`. Each data thread has its own; nothing
+ * of this is loaded without `tracing`. Only the parts that make and send spans are used: `sdk-node` would also load gRPC, metrics, logs and
+ * instrumentation of libraries weir does not have.
+ */
+import { createTraceState, ROOT_CONTEXT, SpanKind, trace, TraceFlags, type Context, type Tracer } from '@opentelemetry/api'
+import { parseTraceParent } from '@opentelemetry/core'
+import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto'
+import { resourceFromAttributes } from '@opentelemetry/resources'
+import { ParentBasedSampler, type SpanExporter, TraceIdRatioBasedSampler, TracerProvider } from '@opentelemetry/sdk-trace'
+import type { TracingConfig } from '../../../config/config.ts'
+import type { Clock } from '../../clock.ts'
+import { all, type Fields, remove } from '../../headers.ts'
+import type { Handles } from '../../metrics.ts'
+import type { Log } from '../../plugin.ts'
+import type { tracingMetrics } from '../../vital.ts'
+import { Batches, EXPORT_MS } from './batches.ts'
+import { ExchangeSpan, firstAttributes, nameOf, traceparent } from './spans.ts'
+import { epoch } from './times.ts'
+
+export interface TracingDeps {
+  /** Of weir. */
+  readonly version: string
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: Handles<typeof tracingMetrics>
+  /** Tests have their own. */
+  readonly exporter?: SpanExporter
+}
+
+/** What a trace takes from the head of a request. */
+export interface Head {
+  readonly method: string
+  readonly target: string
+  readonly fields: Fields
+}
+
+/** Longest wait for the collector when weir stops. */
+const FLUSH_MS = 2_000
+/** W3C Trace Context, 3.3.1.5: vendors may drop what is longer. */
+const MAX_TRACE_STATE = 512
+
+export class Tracing {
+  readonly #clock: Clock
+  readonly #tracer: Tracer
+  readonly #batches: Batches
+
+  constructor(config: TracingConfig, { version, clock, log, metrics, exporter = exporterOf(config) }: TracingDeps) {
+    this.#clock = clock
+    const changed = (error: Error | null): void =>
+      error === null ? log.info('spans reach the collector again') : log.warn('spans do not reach the collector; they are dropped until they do', { endpoint: config.endpoint, error: error.message })
+    this.#batches = new Batches({ exporter, clock, metrics, changed })
+    const provider = new TracerProvider({
+      resource: resourceFromAttributes({ 'service.name': config.service, 'service.version': version }),
+      // A caller that has decided is followed, one way or the other.
+      sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(config.sample) }),
+      spanProcessors: [this.#batches],
+    })
+    this.#tracer = provider.getTracer('weir', version)
+  }
+
+  /**
+   * An exchange begins. Its request carries a decision from here on, the caller's or weir's, so that nobody behind takes another.
+   * @param started `clock.now()` of its head. @returns null when it is not sampled
+   */
+  begin(head: Head, started: number): ExchangeSpan | null {
+    const parent = parentOf(head)
+    const at = epoch(this.#clock)
+    const span = this.#tracer.startSpan(nameOf(head.method), { kind: SpanKind.SERVER, attributes: firstAttributes(head.method, head.target), startTime: at(started) }, parent)
+    if (span.isRecording()) return new ExchangeSpan(this.#tracer, span, parent, { now: () => this.#clock.now(), at })
+    if (parent === ROOT_CONTEXT) head.fields.append('traceparent', traceparent(span))
+    return null
+  }
+
+  /** Sends what waits, for a bounded time; what is left is dropped and counted. */
+  async close(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const limit = this.#clock.after(FLUSH_MS, resolve)
+    await Promise.race([this.#batches.forceFlush(), promise])
+    limit.cancel()
+    await this.#batches.shutdown()
+  }
+}
+
+/** Where the caller's trace stands; what is malformed, or said twice, is no context and goes no further (W3C Trace Context, 4.3). */
+function parentOf({ fields }: Head): Context {
+  if (fields.get('traceparent') === undefined) {
+    if (fields.get('tracestate') !== undefined) remove(fields.list, 'tracestate')
+    return ROOT_CONTEXT
+  }
+  const told = all(fields.list, 'traceparent')
+  const context = told.length === 1 ? parseTraceParent(told[0]!) : null
+  if (context === null) {
+    remove(fields.list, 'traceparent')
+    remove(fields.list, 'tracestate')
+    return ROOT_CONTEXT
+  }
+  const state = all(fields.list, 'tracestate').join(',')
+  return trace.setSpanContext(ROOT_CONTEXT, {
+    ...context,
+    traceFlags: context.traceFlags & TraceFlags.SAMPLED,
+    isRemote: true,
+    ...(state !== '' && state.length <= MAX_TRACE_STATE && { traceState: createTraceState(state) }),
+  })
+}
+
+function exporterOf({ endpoint, headers }: TracingConfig): SpanExporter {
+  return new OTLPTraceExporter({ url: `${endpoint.replace(/\/$/, '')}/v1/traces`, headers: { ...headers }, timeoutMillis: EXPORT_MS, concurrencyLimit: 1 })
+}
