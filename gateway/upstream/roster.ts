@@ -109,11 +109,13 @@ export class Roster {
     return error
   }
 
-  /** Milliseconds until the next probe, or check. */
+  /** Milliseconds until somebody may be asked again: the next probe, or the next check. */
   #soonest(): number {
     const now = this.#deps.now()
-    const waits = this.#all.map(({ gate }) => (gate?.state === 'out' ? gate.until - now : Infinity))
-    return Math.min(this.#config.health?.interval_ms ?? Infinity, waits.some((ms) => ms < Infinity) ? Math.min(...waits) : 1000)
+    let soonest = this.#config.health?.interval_ms ?? Number.POSITIVE_INFINITY
+    for (const { gate } of this.#all) if (gate?.state === 'out') soonest = Math.min(soonest, gate.until - now)
+    // A probe is under way; it will say.
+    return soonest === Number.POSITIVE_INFINITY ? 1000 : soonest
   }
 
   // ---------------------------------------------------------------- what became of it
@@ -191,7 +193,7 @@ export class Roster {
     let next = Number.POSITIVE_INFINITY
     for (const { gate, since } of this.#all) {
       if (gate !== null) next = Math.min(next, gate.until)
-      if (since > 0 && now < since + slow_start_ms) next = Math.min(next, now + slow_start_ms / STEPS)
+      if (since > 0 && now < since + slow_start_ms) next = Math.min(next, now + slow_start_ms / STEPS, since + slow_start_ms)
     }
     return next
   }
