@@ -131,9 +131,9 @@ export default plugin({
       return leg.cancelled !== null || host.now() >= leg.deadline
     }
 
-    async function outcome(x: Exchange, leg: Leg, ask: () => Answer | Promise<Answer>): Promise<Outcome> {
+    async function outcome(x: Exchange, leg: Leg, pending: Answer | Promise<Answer>): Promise<Outcome> {
       try {
-        const answer = await ask()
+        const answer = await pending
         const word = await failures.ofAnswer(answer, leg)
         if (word !== null) return { leg, word, answer, error: null }
         return { leg, word: null, answer: await assure(x, answer, leg, terms), error: null }
@@ -150,7 +150,7 @@ export default plugin({
 
     /** As `outcome`, for targets after the first: one that gives no answer is never the last word, whatever `on` lists. */
     async function later(x: Exchange, leg: Leg, next: Send): Promise<Outcome> {
-      const fared = await outcome(x, leg, () => next(x, leg))
+      const fared = await outcome(x, leg, next(x, leg))
       return fared.error === null || fared.word !== null ? fared : { ...fared, word: fared.error.reason }
     }
 
@@ -158,7 +158,7 @@ export default plugin({
       return passesAway && isAway(first) && targets.some((target) => target !== first && !isAway(target))
     }
 
-    /** An answer that is whole and good needs no promise. */
+    /** An answer that is whole and good, as most are, needs none of the rest. */
     function isGood(x: Exchange, answer: Answer, leg: Leg): boolean {
       if (isFlow(answer.body) || failures.ofAnswer(answer, leg) !== null) return false
       try {
@@ -175,9 +175,11 @@ export default plugin({
         function fallback(x, leg) {
           const own = targetLeg(leg, leg.backend)
           if (passesOver(leg.backend)) return cascade(x, leg, next, broken(x, own, new WeirError('NO_ENDPOINT')), false)
+          const settle = (answer: Answer): Answer | Promise<Answer> =>
+            isGood(x, answer, own) ? answer : outcome(x, own, answer).then((first) => cascade(x, leg, next, first))
           const answer = next(x, own)
-          if (!(answer instanceof Promise) && isGood(x, answer, own)) return answer
-          return outcome(x, own, () => answer).then((first) => cascade(x, leg, next, first))
+          if (!(answer instanceof Promise)) return settle(answer)
+          return answer.then(settle, (error: unknown) => cascade(x, leg, next, broken(x, own, error)))
         },
     }
   },
