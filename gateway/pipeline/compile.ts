@@ -51,6 +51,7 @@ export async function compileRoute(route: RouteConfig, plugins: readonly Plugin[
       openai: route.format === 'openai',
       maxBodyBytes: route.max_body_bytes,
       backend,
+      criticality: route.criticality,
       plugins: built.map((one) => one.instance),
       slots: slots.count,
       ...phases,

@@ -1,4 +1,5 @@
 /** A route as the request path sees it: every question the config can answer is answered; what no plugin asked for is `null`. */
+import type { RouteConfig } from '../../config/config.ts'
 import type { Backend, Exchange, RouteInfo, Send } from '../exchange.ts'
 import type { AdminRoute, Verdict } from '../plugin.ts'
 
@@ -17,6 +18,7 @@ export type Hook = (x: Exchange) => Verdict
 
 export interface CompiledRoute extends RouteInfo {
   readonly backend: Backend
+  readonly criticality: RouteConfig['criticality']
   readonly plugins: readonly string[]
   /** Slots an exchange of this route needs. */
   readonly slots: number

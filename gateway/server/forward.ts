@@ -11,6 +11,7 @@ import type { CompiledRoute } from '../pipeline/route.ts'
 import type { Log } from '../plugin.ts'
 import type { ExchangeRecord } from '../telemetry/access.ts'
 import { requestIdFrom } from '../telemetry/request_id.ts'
+import type { ExchangeTrace, Tracer } from '../telemetry/tracer.ts'
 import { exchangeMetrics, listenerMetrics } from '../vital.ts'
 import type { Inbound } from '../wire/inbound.ts'
 import type { Incoming, IncomingWatcher } from '../wire/incoming.ts'
@@ -19,6 +20,7 @@ import { gather, tapped } from './buffer.ts'
 import { type Deadlines, deadlines } from './deadline.ts'
 import { type Forwarding, forwarding, isLastHop } from './forwarded.ts'
 import { answerLines, Lane } from './lane.ts'
+import type { Overload } from './overload.ts'
 import { exchangeRecord, refusedRecord } from './record.ts'
 import { asWeirError, rescue } from './rescue.ts'
 import { upgradeOf } from './upgrade.ts'
@@ -31,6 +33,8 @@ export interface ForwarderDeps {
   readonly inferenceId: () => string
   /** Writes the access log; null = off. */
   readonly record: ((record: ExchangeRecord) => void) | null
+  /** Absent: only `limits.in_flight` refuses. */
+  readonly overload?: Overload
 }
 
 export class Forwarder {
@@ -38,6 +42,9 @@ export class Forwarder {
   readonly log: Log
   readonly inferenceId: () => string
   record: ((record: ExchangeRecord) => void) | null
+  /** null = nothing is traced. */
+  tracer: Tracer | null = null
+  readonly overload: Overload | null
   forwarding: Forwarding = forwarding({ trusted: [], write: 'none', via: '' })
   deadlines: Deadlines = deadlines({ header: '' })
   readonly #metrics: Handles<typeof exchangeMetrics>
@@ -51,6 +58,7 @@ export class Forwarder {
     this.log = deps.log
     this.inferenceId = deps.inferenceId
     this.record = deps.record
+    this.overload = deps.overload ?? null
     this.#metrics = deps.registry.handles(exchangeMetrics)
     this.#refused = deps.registry.handles(listenerMetrics).weir_refused_requests_total
   }
@@ -62,6 +70,7 @@ export class Forwarder {
   /** From here on exchanges begin on this generation. */
   set generation(generation: Generation) {
     this.forwarding = forwarding(generation.config.forwarded)
+    this.overload?.configure(generation.config.overload, generation.config.limits.in_flight)
     this.deadlines = deadlines(generation.config.deadlines)
     for (const route of generation.config.routes) this.lane(route.name).bind(route.backend)
     this.#generation = generation
@@ -106,6 +115,7 @@ class Passage implements IncomingWatcher {
   #caller: Caller
   #route: CompiledRoute | null = null
   #x: Exchange | null = null
+  #trace: ExchangeTrace | null = null
   /** Why nobody waits for the answer any more, or why the request cannot go on. */
   #broken: WeirError | null = null
   #status = 0
@@ -127,6 +137,8 @@ class Passage implements IncomingWatcher {
   }
 
   begin(): void {
+    const { tracer } = this.#forwarder
+    if (tracer !== null) this.#trace = tracer.begin(this.#request.head, this.#request.started)
     void this.#pass()
   }
 
@@ -141,6 +153,8 @@ class Passage implements IncomingWatcher {
       const x = this.#x ?? this.#exchange(candidate)
       this.#route = candidate.route
       x.phase = 'request'
+      const { overload, inFlight } = this.#forwarder
+      if (overload !== null && (overload.level > 0 || inFlight > overload.crowd)) this.#shed(overload, candidate.route, x)
       const answer = candidate.route.plain ? await this.#ask(candidate.route, x) : await this.#answer(candidate.route, x)
       if (this.#left) return this.#finish(null)
       this.#respond(answer)
@@ -157,11 +171,24 @@ class Passage implements IncomingWatcher {
   #check(): void {
     const { head } = this.#request
     const { limits } = this.#generation.config
-    if (this.#forwarder.inFlight > limits.in_flight) throw overloaded()
+    if (this.#forwarder.inFlight > limits.in_flight) throw this.#crowded()
     this.#caller = this.#forwarder.forwarding.apply(this.#request)
     if (head.timed || this.#forwarder.deadlines.unusual) this.#given = this.#forwarder.deadlines.take(head, this.#request.trusted)
     if (head.requestIds === 0) head.fields.append('x-request-id', this.#requestId)
     else if (head.requestIds > 1 || head.requestId !== this.#requestId) headers.set(head.headers, 'x-request-id', this.#requestId)
+  }
+
+  /** Before its route is known, so that a flood costs as little as it can. */
+  #crowded(): WeirError {
+    this.#forwarder.overload?.count('', 'in_flight', 'critical')
+    return overloaded()
+  }
+
+  #shed(overload: Overload, route: CompiledRoute, x: Exchange): void {
+    const refusal = overload.refusal(route, this.#forwarder.inFlight)
+    if (refusal === null) return
+    ;(x.flags ??= []).push('shed')
+    throw refusal
   }
 
   #find(from: number): Candidate<CompiledRoute> {
@@ -205,6 +232,7 @@ class Passage implements IncomingWatcher {
       slots: route.slots,
     })
     x.params = candidate.params
+    x.leg.trace = this.#trace
     this.#x = x
     if (this.#given !== Infinity) this.#limit(route, x)
     return x
@@ -351,8 +379,11 @@ class Passage implements IncomingWatcher {
     this.#forwarder.inFlight--
     if (x !== null && this.#route !== null) this.#measure(x, this.#route, error)
     this.#generation.leave()
-    const record = this.#forwarder.record
-    if (record !== null) record(this.#record(error))
+    const { record } = this.#forwarder
+    if (record === null && this.#trace === null) return
+    const told = this.#record(error)
+    record?.(told)
+    this.#trace?.end(told)
   }
 
   #measure(x: Exchange, route: CompiledRoute, error: WeirError | null): void {

@@ -16,10 +16,13 @@ import { format } from '../payload/formats.ts'
 import { gather } from '../server/buffer.ts'
 import { Forwarder } from '../server/forward.ts'
 import { Listener } from '../server/listener.ts'
+import { memoryUse, Overload } from '../server/overload.ts'
 import { uuidv7 } from '../telemetry/request_id.ts'
+import type { Tracing } from '../telemetry/tracing/tracing.ts'
 import { translated } from '../translate/backend.ts'
+import { limited } from '../upstream/limits.ts'
 import { httpBackend } from '../upstream/transport.ts'
-import { backendMetrics, listenerMetrics } from '../vital.ts'
+import { backendMetrics, listenerMetrics, tracingMetrics } from '../vital.ts'
 import { Deadlines } from '../wire/deadlines.ts'
 import type { Inside } from './inside.ts'
 import { startLogs } from './logs.ts'
@@ -40,12 +43,15 @@ const logs = startLogs(clock, registry)
 const { log } = logs
 const metrics = registry.handles(listenerMetrics)
 const backends = registry.handles(backendMetrics)
-const forwarder = new Forwarder({ clock, log, registry, inferenceId: uuidv7(clock), record: null })
+const overload = new Overload({ clock, registry, random: Math.random, memory: memoryUse })
+const forwarder = new Forwarder({ clock, log, registry, inferenceId: uuidv7(clock), record: null, overload })
 const listeners: Listener[] = []
 /** Weir's own, as the newest config says; backends keep the one they were made with. */
 let zone = ''
 /** Once a config has models. */
 let inside: Inside | null = null
+/** Once a config traces. */
+let tracing: Tracing | null = null
 let prepared: Promise<Generation | null> = Promise.resolve(null)
 
 const gateway = new Gateway({
@@ -56,7 +62,10 @@ const gateway = new Gateway({
   formats: format,
   compileSelector,
   compileCondition,
-  httpBackend: (config) => translated(httpBackend(config, { clock, deadlines, metrics: backends, random: Math.random, hashKey, zone, deadlineHeader: () => forwarder.deadlines.header }), { clock, gather }),
+  httpBackend(config) {
+    const backend = httpBackend(config, { clock, deadlines, metrics: backends, random: Math.random, hashKey, zone, deadlineHeader: () => forwarder.deadlines.header })
+    return translated(limited(backend, { clock, metrics: backends, random: Math.random }), { clock, gather })
+  },
   plugin: (config) => (config.use === null ? builtIn.get(config.name)! : importUserPlugin(config.use)),
   gather,
   use: (generation) => {
@@ -77,6 +86,7 @@ const orders: DataOrders = {
     if (generation === null) throw new Error('nothing is prepared')
     gateway.swap(generation)
     forwarder.record = logs.access(generation.config.access_log)
+    forwarder.tracer = tracing
   },
   async discard() {
     const generation = await prepared
@@ -94,11 +104,13 @@ const orders: DataOrders = {
   async stop() {
     await quiet()
     await Promise.all(listeners.map((listener) => listener.close()))
+    await tracing?.flush()
   },
   async cut() {
     const cut = forwarder.inFlight
     for (const listener of listeners) listener.destroy()
     await gateway.close()
+    await tracing?.close()
     await logs.close()
     flushCompileCache()
     return cut
@@ -126,7 +138,15 @@ async function build(config: Config, grant: ModelGrant | null): Promise<Generati
     await models?.close()
     return [{ at: 'access_log', rule: 'access-log', message: `the file cannot be opened (${(error as NodeJS.ErrnoException).code})`, help: 'Its folder must exist and be writable.' }]
   }
+  await startTracing(config.tracing)
   return gateway.prepare(config, models)
+}
+
+/** `tracing` does not change while weir runs: once begun, it is what the config says. */
+async function startTracing(config: Config['tracing']): Promise<void> {
+  if (config === null || tracing !== null) return
+  const { Tracing } = await import('../telemetry/tracing/tracing.ts')
+  tracing ??= new Tracing(config, { version, clock, log, metrics: registry.handles(tracingMetrics) })
 }
 
 async function openGrant(config: Config, grant: ModelGrant): Promise<ModelPart> {
