@@ -49,7 +49,6 @@ export class Failures {
     const words = this.#coded.get(status)
     if (words === undefined || body === null || answer.tunnel !== null) return this.#ofStatus(status)
     if (Buffer.isBuffer(body)) return words.get(errorCode(answer, body)) ?? this.#ofStatus(status)
-    if (body.length > ERROR_BODY_BYTES) return this.#ofStatus(status)
     return holdFlow(body, leg, ERROR_BODY_BYTES).then((held) => {
       answer.body = held
       return (Buffer.isBuffer(held) ? words.get(errorCode(answer, held)) : undefined) ?? this.#ofStatus(status)
@@ -77,7 +76,7 @@ function errorCode({ fields }: Answer, body: Buffer): string {
   if (body.length > ERROR_BODY_BYTES) return ''
   try {
     const value = JSON.parse(decodedNow(body, fields.get('content-encoding'), ERROR_BODY_BYTES).toString()) as { error?: { code?: unknown; type?: unknown } | null } | null
-    const code = value?.error?.code ?? value?.error?.type
+    const code = value?.error?.code || value?.error?.type
     return typeof code === 'string' || typeof code === 'number' ? String(code) : ''
   } catch {
     // Not JSON, or in a coding that is not read here: it has no code.

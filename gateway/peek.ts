@@ -60,14 +60,14 @@ export class StreamInspector implements Inspector {
     if (this.#terms.first && kind !== 'none') this.#decided = true
   }
 
-  #check({ event, data, truncated }: StreamEvent, kind: EventKind): void {
+  #check({ data, truncated }: StreamEvent, kind: EventKind): void {
     if (kind === 'error') throw new WeirError('INVALID_ANSWER', 'The stream tells of an error under a status 2xx.')
     const text = data.trim()
     const value = truncated || text === '' || text === '[DONE]' ? null : parsed(text)
     if (value === undefined && (this.#json || text.startsWith('{'))) throw new WeirError('INVALID_ANSWER', 'An event of the stream is not well-formed JSON.')
     const { type, choices } = typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : {}
-    if (Array.isArray(choices) || OPENING.has(event) || OPENING.has(String(type))) this.#opened = true
-    if (kind === 'end' || CLOSING.has(event) || CLOSING.has(String(type)) || (Array.isArray(choices) && choices.some(finishes))) this.#closed = true
+    if (Array.isArray(choices) || OPENING.has(String(type))) this.#opened = true
+    if (kind === 'end' || CLOSING.has(String(type)) || (Array.isArray(choices) && choices.some(finishes))) this.#closed = true
   }
 }
 

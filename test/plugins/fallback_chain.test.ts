@@ -101,6 +101,7 @@ describe('a status with an error code', () => {
     expect(await falls(on, answer({ error: { code: 'too_long', type: 'other' } }))).toBe('main;400:too_long')
     expect(await falls(on, answer({ error: { code: null, type: 'too_long' } }))).toBe('main;400:too_long')
     expect(await falls(on, answer({ error: { type: 'too_long' } }))).toBe('main;400:too_long')
+    expect(await falls(on, answer({ error: { code: '', type: 'too_long' } }))).toBe('main;400:too_long')
     expect(await falls(on, answer({ error: { code: 17 } }, 429))).toBe('main;429:17')
     for (const body of [{ error: { code: 'other', type: 'too_long' } }, { error: 'too_long' }, { code: 'too_long' }, { error: null }, null, []]) expect(await falls(on, answer(body))).toBe(JSON.stringify(body))
     expect(await falls(on, answer({ error: { code: 'too_long' } }, 413))).toBe('{"error":{"code":"too_long"}}')
@@ -159,6 +160,12 @@ describe('targets that are not available', () => {
     expect(await run(['ejected'], {})).toEqual(['main', '', 1, undefined])
     // Nobody has had the body yet, so even one that streams can go to the next.
     expect(await run(['ejected'], { main: away }, new HandFlow())).toEqual(['second', 'main;ejected', 1, 'NO_ENDPOINT'])
+  })
+
+  test('a body that streams goes to one target only', async () => {
+    const bench = await pluginTest(fallback, { to: ['second', 'third'] }, { backends: { second: failing('RESET'), third: whole('json', 'third') }, available: { main: away } })
+    const { answer, x } = await bench.run({ body: new HandFlow() })
+    expect([answer.code, x.attempts, bench.metric('weir_fallback_impossible_total')]).toEqual(['NO_ENDPOINT', 1, 1])
   })
 
   test('when all others are, the first failure is reported', async () => {
@@ -307,6 +314,27 @@ describe('any sequence of behaviours', () => {
       { numRuns: 400 },
     )
     expect(Math.min(...Object.values(seen))).toBeGreaterThan(10)
+  })
+
+  test('the caller leaves: an answer that failed before, and one that comes too late, are given up', async () => {
+    const hanging: Send = (_x, leg) => new Promise((_resolve, reject) => leg.watch({ legCancelled: reject } satisfies LegWatcher))
+    const flow = new HandFlow()
+    const early = await pluginTest(fallback, { to: ['second'] }, { backends: { main: () => new Answer(503, ['content-type', TYPE.sse], flow), second: hanging } })
+    const x = early.exchange()
+    const sent = Promise.resolve(early.route.send(x, x.leg)).then(() => 'answered', (error: WeirError) => error.code)
+    await settled()
+    x.leg.cancel(new WeirError('CALLER_LEFT'))
+    expect([await sent, flow.cancelled]).toEqual(['CALLER_LEFT', true])
+
+    const late = new HandFlow()
+    let answerNow = (): void => undefined
+    const deaf: Send = () => new Promise((resolve) => (answerNow = () => resolve(new Answer(503, [], late))))
+    const bench = await pluginTest(fallback, { to: ['second'] }, { backends: { main: deaf, second: failing('RESET') } })
+    const x2 = bench.exchange()
+    const sent2 = Promise.resolve(bench.route.send(x2, x2.leg)).then(() => 'answered', (error: WeirError) => error.code)
+    x2.leg.cancel(new WeirError('CALLER_LEFT'))
+    answerNow()
+    expect([await sent2, late.cancelled, x2.attempts]).toEqual(['CALLER_LEFT', true, 1])
   })
 
   test('whenever the caller leaves, everything stops and nobody else is asked', async () => {
