@@ -5,9 +5,10 @@
 import { type Attributes, type Context, SpanKind, SpanStatusCode, trace, type HrTime, type Span, type Tracer } from '@opentelemetry/api'
 import { codes, type WeirError } from '../../errors.ts'
 import { set } from '../../headers.ts'
-import type { Asked, AttemptTrace, Trace, TraceEvent } from '../../trace.ts'
+import type { Asked, AttemptTrace, TraceEvent } from '../../trace.ts'
 import type { ExchangeRecord } from '../access.ts'
 import { bounded } from '../text.ts'
+import type { ExchangeTrace } from '../tracer.ts'
 
 /** Of RFC 9110 and RFC 5789; any other is `_OTHER`, since a span's name must not be the caller's to make up. */
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH'])
@@ -18,7 +19,7 @@ export interface Times {
   at(now: number): HrTime
 }
 
-export class ExchangeSpan implements Trace {
+export class ExchangeSpan implements ExchangeTrace {
   readonly #tracer: Tracer
   readonly #span: Span
   readonly #context: Context
@@ -53,7 +54,6 @@ export class ExchangeSpan implements Trace {
     return new AttemptSpan(span, this.#times)
   }
 
-  /** The exchange is over. Attempts that are still under way (a hedge that lost) end by themselves. */
   end(record: ExchangeRecord): void {
     const span = this.#span
     span.setAttributes(attributesOf(record))

@@ -3,17 +3,18 @@
  * of this is loaded without `tracing`. Only the parts that make and send spans are used: `sdk-node` would also load gRPC, metrics, logs and
  * instrumentation of libraries weir does not have.
  */
-import { createTraceState, ROOT_CONTEXT, SpanKind, trace, TraceFlags, type Context, type Tracer } from '@opentelemetry/api'
+import { createTraceState, ROOT_CONTEXT, SpanKind, trace, TraceFlags, type Context, type Tracer as OpenTelemetryTracer } from '@opentelemetry/api'
 import { parseTraceParent } from '@opentelemetry/core'
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto'
 import { resourceFromAttributes } from '@opentelemetry/resources'
 import { ParentBasedSampler, type SpanExporter, TraceIdRatioBasedSampler, TracerProvider } from '@opentelemetry/sdk-trace'
 import type { TracingConfig } from '../../../config/config.ts'
 import type { Clock } from '../../clock.ts'
-import { all, type Fields, remove } from '../../headers.ts'
+import { all, remove } from '../../headers.ts'
 import type { Handles } from '../../metrics.ts'
 import type { Log } from '../../plugin.ts'
 import type { tracingMetrics } from '../../vital.ts'
+import type { TracedHead, Tracer } from '../tracer.ts'
 import { Batches, EXPORT_MS } from './batches.ts'
 import { ExchangeSpan, firstAttributes, nameOf, traceparent } from './spans.ts'
 import { epoch } from './times.ts'
@@ -28,21 +29,15 @@ export interface TracingDeps {
   readonly exporter?: SpanExporter
 }
 
-/** What a trace takes from the head of a request. */
-export interface Head {
-  readonly method: string
-  readonly target: string
-  readonly fields: Fields
-}
-
-/** Longest wait for the collector when weir stops. */
+/** Longest wait for the collector when weir stops: while nothing is under way any more, and once the rest was cut. */
 const FLUSH_MS = 2_000
+const CLOSE_MS = 300
 /** W3C Trace Context, 3.3.1.5: vendors may drop what is longer. */
 const MAX_TRACE_STATE = 512
 
-export class Tracing {
+export class Tracing implements Tracer {
   readonly #clock: Clock
-  readonly #tracer: Tracer
+  readonly #tracer: OpenTelemetryTracer
   readonly #batches: Batches
 
   constructor(config: TracingConfig, { version, clock, log, metrics, exporter = exporterOf(config) }: TracingDeps) {
@@ -59,11 +54,7 @@ export class Tracing {
     this.#tracer = provider.getTracer('weir', version)
   }
 
-  /**
-   * An exchange begins. Its request carries a decision from here on, the caller's or weir's, so that nobody behind takes another.
-   * @param started `clock.now()` of its head. @returns null when it is not sampled
-   */
-  begin(head: Head, started: number): ExchangeSpan | null {
+  begin(head: TracedHead, started: number): ExchangeSpan | null {
     const parent = parentOf(head)
     const at = epoch(this.#clock)
     const span = this.#tracer.startSpan(nameOf(head.method), { kind: SpanKind.SERVER, attributes: firstAttributes(head.method, head.target), startTime: at(started) }, parent)
@@ -72,18 +63,23 @@ export class Tracing {
     return null
   }
 
-  /** Sends what waits, for a bounded time; what is left is dropped and counted. */
-  async close(): Promise<void> {
+  /** Sends what waits, for a bounded time. */
+  async flush(ms = FLUSH_MS): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
-    const limit = this.#clock.after(FLUSH_MS, resolve)
+    const limit = this.#clock.after(ms, resolve)
     await Promise.race([this.#batches.forceFlush(), promise])
     limit.cancel()
+  }
+
+  /** Sends what the last exchanges left; what does not get out is dropped and counted. */
+  async close(): Promise<void> {
+    await this.flush(CLOSE_MS)
     await this.#batches.shutdown()
   }
 }
 
 /** Where the caller's trace stands; what is malformed, or said twice, is no context and goes no further (W3C Trace Context, 4.3). */
-function parentOf({ fields }: Head): Context {
+function parentOf({ fields }: TracedHead): Context {
   if (fields.get('traceparent') === undefined) {
     if (fields.get('tracestate') !== undefined) remove(fields.list, 'tracestate')
     return ROOT_CONTEXT
