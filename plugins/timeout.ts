@@ -1,6 +1,11 @@
-import { type Answer, type Body, Duration, type Exchange, type Flow, HOLD_BYTES, type Leg, type Limits, plugin, type Send, type Sink, slot, streams, type Timer, Type, WeirError, type Wrap } from '../gateway/plugin.ts'
+import { type Answer, type Body, Duration, type EventScanner, type Exchange, FirstContent, type Flow, HOLD_BYTES, type Host, type Leg, type Limits, plugin, scannerOf, type Send, type Sink, slot, streams, type Timer, Type, WeirError, type Wrap } from '../gateway/plugin.ts'
 
 const deadline = slot<Timer>('timeout.total')
+
+/** A timer cannot wait longer. */
+const LONGEST_MS = 24 * 24 * 3_600_000
+/** Without content in so many bytes of a stream, a fallback that looks at its beginning has let it go, and the attempt is over. */
+const PEEK_BYTES = 65_536
 
 const Limit = (description: string) => Type.Optional(Duration({ description }))
 
@@ -11,32 +16,46 @@ export default plugin({
   onError: 'closed',
   config: Type.Object(
     {
-      total: Limit('From the moment the request goes to the backend until the last byte of the answer was read, retries and fallbacks included. 504 before the answer began; after that the answer is cut.'),
-      per_try: Limit('One attempt, until its answer begins, or until it is whole where a fallback holds it. A retry or fallback may follow.'),
+      total: Limit('From the moment the request goes to the backend until the last byte of the answer was read, retries and fallbacks included. 504 before the answer began; after that the answer is cut. Backends are told what is left of it.'),
+      per_try: Limit('One attempt, until its answer begins; where a fallback holds it, until it is whole or, of a stream, until its first content. A retry or fallback may follow.'),
       connect: Limit('Until the connection to the backend stands, TLS included. Default: that of the backend.'),
       response_headers: Limit('From the end of the request to the head of the answer. Default: that of the backend.'),
       first_byte: Limit('From the head of the answer to the first byte of its body. Default: `idle`.'),
-      idle: Limit('Between two reads from the backend. Default: that of the backend.'),
+      first_token: Limit(
+        'From the beginning of an attempt to the first event of a streamed answer (server-sent events, newline-delimited JSON) that carries content: a role, a ping or a comment does not. Where the request asks for a stream (`accept`, or `"stream": true`; bodies up to 1 MiB are then read whole before they go on) the head is awaited no longer either.',
+      ),
+      idle: Limit('Between two bytes of a body, in either direction: a backend that stops, a caller that stops sending or reading. Default: that of the backend, and of the listener.'),
     },
     { additionalProperties: false, minProperties: 1 },
   ),
   example: { total: '2s', per_try: '800ms', connect: '200ms' },
-  metrics: { total: { type: 'counter', help: 'Timers that fired, by limit.', labels: { limit: ['total', 'per_try'] } } },
+  metrics: { total: { type: 'counter', help: 'Timers that fired, by limit.', labels: { limit: ['total', 'per_try', 'first_token'] } } },
 
-  check({ total, per_try, ...rest }) {
-    for (const [name, ms] of Object.entries({ total, per_try, ...rest })) if (ms !== undefined && !(ms >= 1)) return `\`${name}\` must be at least 1ms`
-    if (total !== undefined && per_try !== undefined && per_try > total) return `\`per_try\` (${per_try}ms) is longer than \`total\` (${total}ms): it would never be reached`
+  check({ total, ...rest }) {
+    for (const [name, ms] of Object.entries({ total, ...rest })) {
+      if (ms !== undefined && !(ms >= 1)) return `\`${name}\` must be at least 1ms`
+      if (ms !== undefined && ms > LONGEST_MS) return `\`${name}\` must be at most 24d`
+    }
+    for (const name of ['per_try', 'first_token'] as const) {
+      const ms = rest[name]
+      if (total !== undefined && ms !== undefined && ms > total) return `\`${name}\` (${ms}ms) is longer than \`total\` (${total}ms): it would never be reached`
+    }
     return undefined
   },
 
-  build({ total, per_try, ...rest }, host) {
+  build({ total, per_try, first_token, ...rest }, host) {
     const cell = total === undefined ? null : host.provide(deadline)
     const limits = limitsOf(rest)
-    const fired = { total: host.metrics.total({ limit: 'total' }), per_try: host.metrics.total({ limit: 'per_try' }) }
+    const fired = { total: host.metrics.total({ limit: 'total' }), per_try: host.metrics.total({ limit: 'per_try' }), first_token: host.metrics.total({ limit: 'first_token' }) }
 
     const whole = (ms: number): Wrap => (next) =>
       function total(x, leg) {
+        const end = host.now() + ms
+        // The caller's own deadline, where it comes first, has its own timer.
+        if (leg.deadline <= end) return next(x, leg)
+        leg.deadline = end
         const timer = host.after(ms, () => {
+          if (leg.cancelled !== null) return
           fired.total.add()
           leg.cancel(new WeirError('TOTAL_TIMEOUT', `The exchange took longer than ${ms} ms.`))
         })
@@ -44,15 +63,11 @@ export default plugin({
         return next(x, leg)
       }
 
-    const attempt = (ms: number): Wrap => (next) =>
+    const attempt: Wrap = (next) =>
       function attempt(x, leg) {
         const own = leg.child()
         own.limits = merged(own.limits, limits)
-        const timer = host.after(ms, () => {
-          fired.per_try.add()
-          own.cancel(new WeirError('TRY_TIMEOUT', `The attempt took longer than ${ms} ms.`))
-        })
-        return settled(next, x, own, timer)
+        return new Try(own, { host, per_try, first_token, fired }).run(next, x)
       }
 
     const limited: Wrap = (next) =>
@@ -61,8 +76,9 @@ export default plugin({
         return next(x, leg)
       }
 
-    const inner = per_try !== undefined ? attempt(per_try) : limits !== null ? limited : null
+    const inner = per_try !== undefined || first_token !== undefined ? attempt : limits !== null ? limited : null
     return {
+      ...(first_token !== undefined && { replayBytes: HOLD_BYTES }),
       send: { ...(total !== undefined && { total: whole(total) }), ...(inner !== null && { attempt: inner }) },
       ...(cell !== null && { done: (x: Exchange) => cell.get(x)?.cancel() }),
     }
@@ -86,38 +102,135 @@ function merged(inherited: Limits, own: Limits | null): Limits {
   }
 }
 
-/** The attempt's timer stops when the answer begins, or when it is whole where somebody holds it. */
-function settled(next: Send, x: Exchange, leg: Leg, timer: Timer): Answer | Promise<Answer> {
-  const over = (answer: Answer): Answer => {
-    if (leg.held && isFlow(answer.body) && !streams(answer)) answer.body = new TimedFlow(answer.body, timer)
-    else timer.cancel()
+/** What an attempt is limited by, for all attempts of a route. */
+interface Terms {
+  readonly host: Pick<Host, 'now' | 'after'>
+  readonly per_try: number | undefined
+  readonly first_token: number | undefined
+  readonly fired: Readonly<Record<'per_try' | 'first_token', { add(): void }>>
+}
+
+/** The timers of one attempt, on a leg of its own. */
+class Try {
+  readonly #leg: Leg
+  readonly #terms: Terms
+  readonly #started: number
+  #perTry: Timer | null = null
+  #firstToken: Timer | null = null
+
+  constructor(leg: Leg, terms: Terms) {
+    this.#leg = leg
+    this.#terms = terms
+    this.#started = terms.host.now()
+    const { per_try } = terms
+    if (per_try === undefined) return
+    leg.deadline = Math.min(leg.deadline, this.#started + per_try)
+    this.#perTry = terms.host.after(per_try, () => this.#fire('per_try', new WeirError('TRY_TIMEOUT', `The attempt took longer than ${per_try} ms.`)))
+  }
+
+  run(next: Send, x: Exchange): Answer | Promise<Answer> {
+    if (this.#terms.first_token !== undefined && asksForStream(x)) this.#awaitToken()
+    const answer = next(x, this.#leg)
+    if (answer instanceof Promise || isFlow(answer.body)) return Promise.resolve(answer).then((one) => this.#begun(one), (error: unknown) => this.#failed(error))
+    this.stop()
     return answer
   }
-  const failed = (error: unknown): never => {
-    timer.cancel()
-    leg.close()
+
+  #fire(limit: 'per_try' | 'first_token', cause: WeirError): void {
+    if (this.#leg.cancelled !== null) return
+    this.#terms.fired[limit].add()
+    this.#leg.cancel(cause)
+  }
+
+  #awaitToken(): void {
+    const { host, first_token } = this.#terms
+    const left = this.#started + first_token! - host.now()
+    const late = (): void => this.#fire('first_token', new WeirError('FIRST_TOKEN_TIMEOUT', `Nothing of content was streamed within ${first_token!} ms.`))
+    if (left > 0) this.#firstToken = host.after(left, late)
+    else late()
+  }
+
+  #failed(error: unknown): never {
+    this.stop()
+    this.#leg.close()
     throw error
   }
-  const answer = next(x, leg)
-  return answer instanceof Promise ? answer.then(over, failed) : over(answer)
+
+  /** The answer begins. Its body may have to be followed: to its end where somebody holds it, to its first content where it streams. */
+  #begun(answer: Answer): Answer {
+    const { body } = answer
+    const scanner = isFlow(body) ? scannerOf(answer) : null
+    if (!isFlow(body)) this.stop()
+    else if (scanner !== null) answer.body = this.#followEvents(body, scanner)
+    else answer.body = this.#followBytes(body, this.#leg.held && !streams(answer))
+    return answer
+  }
+
+  #followEvents(body: Flow, scanner: EventScanner): Flow {
+    if (!this.#leg.held) this.stopPerTry()
+    if (this.#terms.first_token !== undefined && this.#firstToken === null) this.#awaitToken()
+    if (this.#leg.cancelled !== null) this.#failed(this.#leg.cancelled)
+    if (this.#perTry === null && this.#firstToken === null) return body
+    const first = new FirstContent(scanner)
+    return new FollowedFlow(body, this, (chunk) => {
+      const found = first.push(chunk)
+      if (first.bytes > PEEK_BYTES) this.stopPerTry()
+      return found
+    })
+  }
+
+  #followBytes(body: Flow, held: boolean): Flow {
+    this.#stopToken()
+    if (!held || this.#perTry === null) {
+      this.stopPerTry()
+      return body
+    }
+    let bytes = 0
+    return new FollowedFlow(body, this, (chunk) => (bytes += chunk.length) > HOLD_BYTES)
+  }
+
+  stop(): void {
+    this.stopPerTry()
+    this.#stopToken()
+  }
+
+  stopPerTry(): void {
+    this.#perTry?.cancel()
+    this.#perTry = null
+  }
+
+  #stopToken(): void {
+    this.#firstToken?.cancel()
+    this.#firstToken = null
+  }
 }
 
 function isFlow(body: Body): body is Flow {
   return body !== null && !Buffer.isBuffer(body)
 }
 
-/** A body that stops a timer when it ends, or turns out too long to be held. */
-class TimedFlow implements Flow, Sink {
+const STREAM_KEY = /"stream"\s*:\s*true\b/
+
+/** By its Accept, or as the APIs of language models say it in the body. A quote inside of a JSON string is escaped: no text looks like the key. */
+function asksForStream({ fields, body }: Exchange): boolean {
+  if (fields.get('accept')?.toLowerCase().includes('text/event-stream') === true) return true
+  return Buffer.isBuffer(body) && body.includes('"stream"') && STREAM_KEY.test(body.toString('latin1'))
+}
+
+/** A body that stops the timers of its attempt when it has come far enough, ends, or is given up. */
+class FollowedFlow implements Flow, Sink {
   readonly length: number
   readonly #flow: Flow
-  readonly #timer: Timer
+  readonly #try: Try
+  readonly #enough: (chunk: Buffer) => boolean
+  #followed = true
   #sink: Sink | null = null
-  #bytes = 0
 
-  constructor(flow: Flow, timer: Timer) {
+  constructor(flow: Flow, attempt: Try, enough: (chunk: Buffer) => boolean) {
     this.length = flow.length
     this.#flow = flow
-    this.#timer = timer
+    this.#try = attempt
+    this.#enough = enough
   }
 
   start(sink: Sink): void {
@@ -134,23 +247,27 @@ class TimedFlow implements Flow, Sink {
   }
 
   cancel(): void {
-    this.#timer.cancel()
+    this.#stop()
     this.#flow.cancel()
   }
 
   data(chunk: Buffer): boolean {
-    this.#bytes += chunk.length
-    if (this.#bytes > HOLD_BYTES) this.#timer.cancel()
+    if (this.#followed && this.#enough(chunk)) this.#stop()
     return this.#sink!.data(chunk)
   }
 
   end(trailers: string[] | null): void {
-    this.#timer.cancel()
+    this.#stop()
     this.#sink!.end(trailers)
   }
 
   fail(error: WeirError): void {
-    this.#timer.cancel()
+    this.#stop()
     this.#sink!.fail(error)
+  }
+
+  #stop(): void {
+    this.#followed = false
+    this.#try.stop()
   }
 }
