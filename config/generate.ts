@@ -18,9 +18,10 @@ const schema: Producer = async () => {
   const [{ builtIn }, { jsonSchema }] = await Promise.all([import('./registry.ts'), import('./json_schema.ts')])
   return new Map([['config/weir.schema.json', jsonSchema(builtIn.values())]])
 }
+const limits: Producer = async () => (await import('./generate_limits.ts')).generateLimits()
 const readme: Producer = async () => (await import('../bench/readme.ts')).produceReadme()
 
-const PRODUCERS: readonly Producer[] = [registry, schema, readme]
+const PRODUCERS: readonly Producer[] = [registry, schema, limits, readme]
 
 async function run(check: boolean): Promise<number> {
   const stale: string[] = []

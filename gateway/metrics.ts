@@ -36,7 +36,7 @@ export type Handles<M extends Declarations> = { readonly [K in keyof M]: (labels
 
 const SLAB_CELLS = 4096
 /** No configuration reaches this; versions of models that come and go for months might. What is beyond is not shown, and counted. */
-const MAX_CELLS = 1 << 20
+export const MAX_CELLS = 1 << 20
 const dropped = { weir_series_dropped_total: { type: 'counter', help: 'Series that are not shown because there are too many.' } } as const satisfies Declarations
 
 export class Counter {

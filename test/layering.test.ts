@@ -77,7 +77,7 @@ const known: Rule = (source) => (layerOf(source.file) >= 0 || ownTool(source.fil
 
 /** Generators and example plugins stand outside the running gateway. */
 function ownTool(file: string): boolean {
-  return /^(config|plugins)\/generate\.ts$/.test(file) || file.startsWith('config/examples/')
+  return /^(config\/generate(_limits)?|plugins\/generate)\.ts$/.test(file) || file.startsWith('config/examples/')
 }
 
 const down = perImport((source, to) => {

@@ -29,8 +29,8 @@ export interface AdminServer {
   close(): Promise<void>
 }
 
-const MAX_BODY_BYTES = 1 << 20
-const MAX_CONNECTIONS = 256
+export const MAX_BODY_BYTES = 1 << 20
+export const MAX_CONNECTIONS = 256
 const LIMITS = {
   maxHeaderSize: 16 << 10,
   headersTimeout: 5_000,

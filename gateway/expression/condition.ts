@@ -15,7 +15,7 @@ import { compileRegex, RegexError } from './regex.ts'
 import { valueOf } from './value.ts'
 
 const LIMITS = { maxAstNodes: 500, maxDepth: 32, maxListElements: 200, maxMapEntries: 50, maxCallArguments: 8 }
-const MAX_LENGTH = 4096
+export const MAX_LENGTH = 4096
 /** Roots whose values are text: nothing can be subtracted from them. */
 const TEXT_ROOTS: readonly string[] = ['header', 'query', 'cookie', 'client']
 

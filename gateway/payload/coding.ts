@@ -10,7 +10,7 @@ import { type Code, WeirError } from '../errors.ts'
 /** What `accept-encoding` says where a coding is refused. */
 export const READ_CODINGS = 'gzip, deflate'
 /** Each coding on top of another multiplies what a bomb can do. */
-const MAX_CODINGS = 2
+export const MAX_CODINGS = 2
 /** Bytes that are handled at once; larger ones go to the thread pool. */
 const AT_ONCE = 64 * 1024
 /** Decoded bytes that are made at once: 64 KiB can hold 64 MiB of zeros. */

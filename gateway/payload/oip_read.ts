@@ -13,7 +13,7 @@ import { checkOutput, checkRequest, readParameters } from './oip_parameters.ts'
 import { dtypes, isDtype, type Owner, readData } from './tensor.ts'
 
 /** ONNX tensors of real models have up to 6 dimensions. */
-const MAX_RANK = 16
+export const MAX_RANK = 16
 /** Up to so many names are compared with each other, more are kept in a set. */
 const FEW = 8
 const EMPTY = Buffer.alloc(0)

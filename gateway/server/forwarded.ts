@@ -12,7 +12,7 @@ import type { RequestHead } from '../wire/head.ts'
 import type { Incoming } from '../wire/incoming.ts'
 
 /** A request that passed here this often goes in a circle; fewer times is a chain of gateways. */
-const MAX_PASSES = 3
+export const MAX_PASSES = 3
 
 export interface Forwarding {
   /** Rewrites the request's headers in place, and decides whether it is `trusted`. @returns who asks, as far as weir believes it. @throws WeirError `LOOP` */

@@ -35,7 +35,7 @@ export interface LineWriterOptions {
   readonly failed?: (error: Error) => void
 }
 
-const MAX_BYTES = 4 << 20
+export const MAX_BYTES = 4 << 20
 /** A pipe that is full is tried again after this. */
 const RETRY_MS = 5
 const CLOSE_MS = 2_000

@@ -37,7 +37,7 @@ export interface ModelReport extends ModelDescription {
 /** Opening loads files. */
 const OPEN_MS = 120_000
 /** Changes that wait for each other. */
-const MAX_WAITING = 32
+export const MAX_WAITING = 32
 /** Triton's words (extension_model_repository.md). */
 const STATES = { ready: 'READY', loading: 'LOADING', unloading: 'UNLOADING', failed: 'UNAVAILABLE', unloaded: 'UNAVAILABLE' } as const
 const NO_REPOSITORY: Refusal = { code: 'MODEL_NOT_FOUND', message: 'the configuration has no repository of models' }

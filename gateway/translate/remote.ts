@@ -8,7 +8,7 @@ import type { Transmitter } from '../upstream/transport.ts'
 import { readMetadata } from './metadata.ts'
 
 /** Metadata of a model with thousands of tensors is some 100 KiB. */
-const MAX_BYTES = 1 << 20
+export const MAX_BYTES = 1 << 20
 /** A signature younger than this is not doubted: a caller whose requests do not fit costs one question in this time, no more. */
 const DOUBT_MS = 10_000
 

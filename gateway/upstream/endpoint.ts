@@ -9,7 +9,7 @@ import type { Gate } from './ejection.ts'
 import type { PeakEwma } from './latency.ts'
 
 /** Answer heads may be larger than request heads: they come from fewer and better known peers. */
-const ANSWER_LIMITS = { head_bytes: 65_536, fields: 512, target_bytes: 0 }
+export const ANSWER_LIMITS = { head_bytes: 65_536, fields: 512, target_bytes: 0 }
 
 export class Endpoint {
   readonly config: EndpointConfig

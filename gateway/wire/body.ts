@@ -17,9 +17,9 @@ const QUOTE = 34
 const BACKSLASH = 92
 
 /** Chunk extensions and trailers of one message, bytes each; more is refused (CVE-2024-22019). */
-const MAX_EXTENSION_BYTES = 4096
-const MAX_TRAILER_BYTES = 8192
-const MAX_TRAILERS = 64
+export const MAX_EXTENSION_BYTES = 4096
+export const MAX_TRAILER_BYTES = 8192
+export const MAX_TRAILERS = 64
 
 // States of the chunked decoder: what the next byte must be.
 const SIZE = 0

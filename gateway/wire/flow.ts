@@ -14,7 +14,7 @@ export interface FlowSource {
 }
 
 /** What arrives before `start` is kept up to here; then the source is paused. */
-const EARLY_BYTES = 65_536
+export const EARLY_BYTES = 65_536
 
 interface End {
   readonly trailers: string[] | null

@@ -28,7 +28,7 @@ export interface InboundShared {
 }
 
 /** Pipelined bytes kept while an exchange is under way; beyond, the socket is paused. */
-const PIPELINE_BYTES = 65_536
+export const PIPELINE_BYTES = 65_536
 /** After an answer that left request bytes unread: so much and so long is still read, lest a RST destroys the answer on its way. */
 const LINGER_BYTES = 1 << 20
 const LINGER_MS = 1000

@@ -20,7 +20,7 @@ export interface OutboundOwner {
 }
 
 /** Informational answers to one request. They are written to the caller at once, whoever reads them. */
-const MAX_INFORMED = 32
+export const MAX_INFORMED = 32
 
 export class Outbound implements Waiting {
   deadline = 0
