@@ -28,7 +28,7 @@ export interface BalanceDeps {
 export function balancer(policy: HttpBackendConfig['balance'], { random, now, key }: BalanceDeps): Balancer {
   if (policy === 'round_robin') return new RoundRobin(random)
   if (policy === 'random') return new Random(random)
-  if (policy === 'peak_ewma') return new TwoChoices(random, (endpoint) => quickest(endpoint, now()))
+  if (policy === 'peak_ewma') return new TwoChoices(random, (endpoint) => endpoint.latency!.cost(load(endpoint), now()))
   const leastRequest = new TwoChoices(random, load)
   return policy === 'hash' ? new Hashing(key, leastRequest) : leastRequest
 }
@@ -36,11 +36,6 @@ export function balancer(policy: HttpBackendConfig['balance'], { random, now, ke
 /** Requests in flight per weight (Envoy's and HAProxy's least request). */
 function load(endpoint: Endpoint): number {
   return endpoint.inFlight * endpoint.scale
-}
-
-/** The time that one more request may take: (requests in flight + 1) × decayed peak latency. */
-function quickest(endpoint: Endpoint, now: number): number {
-  return (load(endpoint) + 1) * endpoint.latency!.at(now)
 }
 
 /** Beginning anywhere, so that the first of equals is not always the same. */

@@ -11,7 +11,7 @@ const DECAY_MS = 10_000
 const DEFAULT_MS = 30
 const FAILURE = 10
 
-/** What good answers of a whole backend take: a plain EWMA, the measure of its failures and of endpoints that are new. */
+/** What good answers of a whole backend take: a plain EWMA, the measure of its failures. */
 export class Usual {
   ms = DEFAULT_MS
   #at = Number.NEGATIVE_INFINITY
@@ -32,9 +32,18 @@ export class PeakEwma {
     this.#usual = usual
   }
 
-  /** The estimate, milliseconds. */
+  /** The estimate, milliseconds; 0 = there is none yet. */
   at(now: number): number {
-    return this.#at === Number.NEGATIVE_INFINITY ? this.#usual.ms : this.#ms * remaining(this.#at, now)
+    return this.#ms * remaining(this.#at, now)
+  }
+
+  /**
+   * The time that one more request may take, milliseconds. An endpoint that has answered nothing yet costs nothing, so that it is asked
+   * at once; until it answers, every request it has counts as the usual time (Finagle).
+   * @param load requests in flight
+   */
+  cost(load: number, now: number): number {
+    return this.#at === Number.NEGATIVE_INFINITY ? load * this.#usual.ms : (load + 1) * this.at(now)
   }
 
   answered(ms: number, now: number): void {

@@ -24,7 +24,7 @@ export interface EndpointState {
   readonly requests: number | null
   /** Share of them that succeeded; null without requests. */
   readonly success_rate: number | null
-  /** Decayed peak of the answer times, milliseconds; null unless `balance: peak_ewma`. */
+  /** Decayed peak of the answer times, milliseconds; 0 = no answer yet; null unless `balance: peak_ewma`. */
   readonly ewma_ms: number | null
   readonly in_flight: number
   readonly connections: number

@@ -199,7 +199,7 @@ describe('hash', () => {
 describe('peak_ewma', () => {
   it('a rise counts at once, a fall with time: after ten seconds 1/e of it is left', () => {
     const estimate = new PeakEwma(new Usual())
-    expect(estimate.at(0)).toBe(30)
+    expect(estimate.at(0)).toBe(0)
     estimate.answered(100, 0)
     expect(estimate.at(0)).toBe(100)
     expect(estimate.at(10_000)).toBeCloseTo(100 / Math.E, 9)
@@ -209,10 +209,13 @@ describe('peak_ewma', () => {
     expect(estimate.at(10_001)).toBe(300)
   })
 
-  it('an endpoint that is new is expected to be as the others are', () => {
+  it('an endpoint that is new is asked at once; until it answers, what it has counts as the usual time', () => {
     const usual = new Usual()
-    new PeakEwma(usual).answered(400, 0)
-    expect(new PeakEwma(usual).at(50_000)).toBe(400)
+    const [known, fresh] = [new PeakEwma(usual), new PeakEwma(usual)]
+    expect([fresh!.cost(0, 0), fresh!.cost(2, 0)]).toEqual([0, 60])
+    known!.answered(400, 0)
+    expect([known!.cost(0, 0), known!.cost(3, 0)]).toEqual([400, 1600])
+    expect([fresh!.cost(0, 9000), fresh!.cost(1, 9000)]).toEqual([0, 400])
   })
 
   it('a failure counts as ten times the usual time, or as what it took', () => {

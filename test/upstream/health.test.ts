@@ -178,7 +178,7 @@ describe('checks on sockets', () => {
   it('closing in the middle of a check leaves no connection behind', async () => {
     const up = await upstream()
     up.onRequest = () => new Promise<void>(() => {})
-    const { backend, deadlines } = start([up.port], { health: { ...QUICK, timeout_ms: 30_000, interval_ms: 30_000 } })
+    const { backend, deadlines } = start([up.port], { health: { ...QUICK, timeout_ms: 30_000 } })
     await expect.poll(() => up.requests.length, { timeout: 4000 }).toBe(1)
     backend.close()
     expect(deadlines.size).toBe(0)
