@@ -157,6 +157,8 @@ export class Leg implements LegWatcher {
   limits: Limits
   /** Somebody above holds short answers until they are whole: the attempt is not over at its head. Inherited. */
   held: boolean
+  /** With `held`: bytes of a stream that are held at most until it carries content; 0 = streams go on at once. Inherited. */
+  peek: number
   /** When it must be over, `clock.now()` milliseconds; Infinity = no deadline. Inherited; a child's is never later. */
   deadline: number
   /** Endpoints that were asked, when somebody above may ask again and prefers another; null = nobody does. Shared with all legs below. */
@@ -174,6 +176,7 @@ export class Leg implements LegWatcher {
     this.#parent = parent
     this.limits = parent === null ? NO_LIMITS : parent.limits
     this.held = parent !== null && parent.held
+    this.peek = parent === null ? 0 : parent.peek
     this.deadline = parent === null ? Infinity : parent.deadline
     this.tried = parent === null ? null : parent.tried
     this.trace = parent === null ? null : parent.trace

@@ -154,6 +154,13 @@ export default plugin({
       return fared.error === null || fared.word !== null ? fared : { ...fared, word: fared.error.reason }
     }
 
+    function targetLeg(leg: Leg, target: Backend): Leg {
+      const own = leg.child(target)
+      own.held = true
+      own.peek = stream === 'buffer' ? HOLD_BYTES : peek
+      return own
+    }
+
     function passesOver(first: Backend): boolean {
       return passesAway && isAway(first) && targets.some((target) => target !== first && !isAway(target))
     }
@@ -185,11 +192,6 @@ export default plugin({
   },
 })
 
-function targetLeg(leg: Leg, target: Backend): Leg {
-  const own = leg.child(target)
-  own.held = true
-  return own
-}
 
 function isAway(target: Backend): boolean {
   return target.available !== undefined && !target.available()

@@ -4,8 +4,6 @@ const deadline = slot<Timer>('timeout.total')
 
 /** A timer cannot wait longer. */
 const LONGEST_MS = 24 * 24 * 3_600_000
-/** Without content in so many bytes of a stream, a fallback that looks at its beginning has let it go, and the attempt is over. */
-const PEEK_BYTES = 65_536
 
 const Limit = (description: string) => Type.Optional(Duration({ description }))
 
@@ -167,14 +165,16 @@ class Try {
   }
 
   #followEvents(body: Flow, scanner: EventScanner): Flow {
-    if (!this.#leg.held) this.stopPerTry()
+    // Once nobody holds the stream any more, the attempt is over.
+    const { held, peek } = this.#leg
+    if (!held || peek === 0) this.stopPerTry()
     if (this.#terms.first_token !== undefined && this.#firstToken === null) this.#awaitToken()
     if (this.#leg.cancelled !== null) this.#failed(this.#leg.cancelled)
     if (this.#perTry === null && this.#firstToken === null) return body
     const first = new FirstContent(scanner)
     return new FollowedFlow(body, this, (chunk) => {
       const found = first.push(chunk)
-      if (first.bytes > PEEK_BYTES) this.stopPerTry()
+      if (first.bytes > peek) this.stopPerTry()
       return found
     })
   }

@@ -8,7 +8,8 @@ import { type Code, codes, WeirError } from '../../gateway/errors.ts'
 import type { Plugin } from '../../gateway/plugin.ts'
 import fallback from '../../plugins/fallback.ts'
 import split from '../../plugins/split.ts'
-import { DONE, openai } from '../gateway/streams.ts'
+import timeout from '../../plugins/timeout.ts'
+import { DONE, HEARTBEAT, openai } from '../gateway/streams.ts'
 import { settled } from '../fake_clock.ts'
 import { HandFlow, pipelineTest, pluginTest } from '../plugin_test.ts'
 
@@ -204,6 +205,38 @@ describe('time', () => {
     legs[0]!.cancel(new WeirError('FIRST_TOKEN_TIMEOUT'))
     const { body, x } = await running
     expect([body, x.fallback, quiet.cancelled]).toEqual([GOOD.sse, 'main;timeout', true])
+  })
+})
+
+describe('`per_try` and how much of a stream is held', () => {
+  /** A stream without content so far; what the caller has when the attempt's time is over, and it goes on. */
+  const run = async (options: object, before: string): Promise<string> => {
+    const flow = new HandFlow()
+    const main: Send = (_x, leg) => (leg.watch({ legCancelled: (cause) => flow.fail(cause) }), new Answer(200, ['content-type', TYPE.sse], flow))
+    const plugins = [[timeout as unknown as Plugin, { per_try: '50ms' }], [fallback as unknown as Plugin, { to: ['second'], ...options }]] as const
+    const bench = await pipelineTest(plugins, { backends: { main, second: whole('sse', 'second') } })
+    const running = bench.run()
+    await settled()
+    if (before !== '') flow.push(before)
+    await bench.clock.tick(500)
+    if (flow.sink !== null) {
+      flow.push(DONE)
+      flow.end()
+    }
+    return (await running).body
+  }
+
+  test('what was let go is not timed any more, what is held is', async () => {
+    const beats = HEARTBEAT.repeat(10)
+    expect(await run({}, beats)).toBe('second')
+    expect(await run({ peek: beats.length }, beats)).toBe('second')
+    expect(await run({ peek: beats.length - 1 }, beats)).toBe(beats + DONE)
+    expect(await run({ peek: 0 }, '')).toBe(DONE)
+    const long = HEARTBEAT.repeat(8000)
+    expect(long.length).toBeGreaterThan(65_536)
+    expect(await run({}, long)).toBe(long + DONE)
+    expect(await run({ peek: '256KiB' }, long)).toBe('second')
+    expect(await run({ stream: 'buffer' }, long)).toBe('second')
   })
 })
 
