@@ -38,6 +38,8 @@ type Next<X> = (x: X, leg: Leg) => Answer | Promise<Answer>
 
 /** Who waits. */
 interface InLine {
+  /** Its time is over, and its leg is about to say so: it gets no place any more. */
+  readonly expired: boolean
   /** A place is free, and it is this one's. */
   enter(): void
 }
@@ -105,6 +107,7 @@ export class Limiter {
       const waiting = new Waiting(this, x, leg, next, resolve, reject)
       this.#waiting.add(waiting)
       this.metrics.queued.add(1)
+      leg.trace?.event('queued')
       waiting.begin(after, queue_wait_ms)
     })
   }
@@ -134,6 +137,8 @@ export class Limiter {
   leave(waiting: InLine): boolean {
     if (!this.#waiting.delete(waiting)) return false
     this.metrics.queued.add(-1)
+    // Whoever came behind one that was expired may have found a place free and yet had to wait.
+    this.#let()
     return true
   }
 
@@ -155,6 +160,7 @@ export class Limiter {
     this.#letting = true
     for (const waiting of this.#waiting) {
       if (this.#inFlight >= this.#limit) break
+      if (waiting.expired) continue
       this.leave(waiting)
       waiting.enter()
     }
@@ -228,6 +234,10 @@ class Waiting<X extends Waited> implements InLine, LegWatcher {
 
   legCancelled(cause: WeirError): void {
     this.#give(() => cause)
+  }
+
+  get expired(): boolean {
+    return this.#leg.deadline <= this.#limiter.now()
   }
 
   enter(): void {

@@ -42,8 +42,9 @@ function limiterOf({ name: backend }: HttpBackendConfig, limits: BackendLimits, 
 
 function placed(next: Transmit, limiter: Limiter, clock: Clock): Transmit {
   const after = (ms: number, run: () => void) => clock.after(ms, run)
-  return async function placed(x, leg) {
-    return limiter.run(x, leg, next, after)
+  return function placed(x, leg) {
+    const answer = limiter.run(x, leg, next, after)
+    return answer instanceof Promise ? answer : Promise.resolve(answer)
   }
 }
 

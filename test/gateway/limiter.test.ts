@@ -176,6 +176,21 @@ describe('waiting', () => {
     expect([bench.cells.full.value, bench.cells.late.value]).toEqual([0, 0])
   })
 
+  test('whose deadline has passed gets no place, and keeps nobody from one', async () => {
+    const bench = new Bench({ in_flight: 1 })
+    const first = await bench.ask()
+    const expired = new Ask()
+    expired.leg.deadline = 100
+    await bench.ask(expired)
+    await bench.clock.tick(100)
+    await bench.answer(first)
+    const third = await bench.ask()
+    expect([expired.sent, third.sent, bench.counts]).toEqual([false, false, [0, 2]])
+    expired.leg.cancel(new WeirError('TOTAL_TIMEOUT'))
+    await bench.clock.tick(0)
+    expect([expired.outcome, expired.sent, third.sent, bench.counts]).toEqual(['TOTAL_TIMEOUT', false, true, [1, 0]])
+  })
+
   test('a leg that is cancelled already does not wait', async () => {
     const bench = new Bench({ in_flight: 1 })
     await bench.ask()
@@ -247,8 +262,9 @@ test('whatever happens, places and the queue are what a naive count says, and no
         else if (what === 'tick') await bench.clock.tick(which)
         else if (ask === undefined) continue
         else if (what === 'cancel') ask.leg.cancel(new WeirError('CALLER_LEFT'))
-        else if (what === 'end') flows.get(ask)?.cancelled === false && (ask.answer?.body as HandFlow | undefined)?.cancel()
-        else if (ask.sent && ask.outcome === 'pending') {
+        else if (what === 'end') {
+          if (flows.get(ask)?.cancelled === false) (ask.answer?.body as HandFlow | undefined)?.cancel()
+        } else if (ask.sent && ask.outcome === 'pending') {
           if (what === 'head') await bench.answer(ask, flows.set(ask, new HandFlow()).get(ask)!)
           else if (what === 'answer') await bench.answer(ask)
           else ask.fail(new WeirError('RESET'))
