@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { answer, chunk, chunked, request } from './message.ts'
 import { pause, type Peer, Upstream } from './scripted.ts'
-import { freePort, startWeir, type Weir } from './weir.ts'
+import { expectProblem, freePort, startWeir, type Weir } from './weir.ts'
 import { DONE, HEARTBEAT, openai } from '../gateway/streams.ts'
 
 const SECOND = openai.role + openai.second + openai.finish + DONE
@@ -21,6 +21,7 @@ backends:
   first: { url: "http://127.0.0.1:${first.port}", response_headers: 500ms, idle: 500ms }
   second: { url: "http://127.0.0.1:${second.port}" }
   nobody: { url: "http://127.0.0.1:${await freePort()}" }
+  dead: { urls: ["http://127.0.0.1:${await freePort()}", "http://127.0.0.1:${await freePort()}"], ejection: { consecutive: 1, base: 60s, max: 60s, max_percent: 100 } }
   constant: { answer: { json: { score: 0.5 } } }
 routes:
   - name: buffer
@@ -31,6 +32,9 @@ routes:
     match: { path: "/chain" }
     backend: first
     plugins: [{ fallback: { to: [nobody, constant] } }]
+  - { name: dead, match: { path: /dead }, backend: dead, plugins: [{ fallback: { to: [second] } }] }
+  - { name: dead_alone, match: { path: /dead_alone }, backend: dead }
+  - { name: beside, match: { path: /beside }, backend: nobody, plugins: [{ fallback: { to: [dead, constant] } }] }
   - name: pass
     match: { path: "/**" }
     backend: first
@@ -199,6 +203,20 @@ describe('a chain', () => {
     await ask('/chain')
     await weir.untilMetric(before + 1, 'weir_fallback_total', { route: 'chain', from: 'nobody', to: 'constant', reason: 'connect' })
     await expect.poll(() => weir.stdout.split('\n').some((line) => line.includes('"backend":"constant"') && line.includes('"fallback":"first;5xx"'))).toBe(true)
+  })
+
+  it('passes over backends without an endpoint to ask, first in the chain or later', async () => {
+    const asked = async (path: string): Promise<readonly (string | undefined)[]> => {
+      const { head } = await ask(path)
+      return [head.one('x-weir-backend'), head.one('x-weir-fallback'), head.one('x-weir-attempts')]
+    }
+    expect([await asked('/dead'), await asked('/dead')]).toEqual([['second', 'dead;connect', '2'], ['second', 'dead;connect', '2']])
+    // Both endpoints are out now.
+    expect([await asked('/dead'), await asked('/dead')]).toEqual([['second', 'dead;ejected', '1'], ['second', 'dead;ejected', '1']])
+    expect(await asked('/beside')).toEqual(['constant', 'nobody;connect', '1'])
+    expect((await weir.metrics()).sum('weir_fallback_skipped_total', { route: 'beside', target: 'dead', reason: 'ejected' })).toBe(1)
+    await expect.poll(() => weir.stdout.includes('"fallback:skipped:dead"')).toBe(true)
+    expectProblem(await ask('/dead_alone'), 503, 'NO_ENDPOINT')
   })
 
   it('all fail: the first failure is reported, and nothing stays open', async () => {
