@@ -5,8 +5,11 @@
 import type { WeirError } from './errors.ts'
 import type { Fields } from './headers.ts'
 
-/** What may happen on the way, as an event of the exchange's span; attributes are words of the config, codes and numbers, never a caller's. */
-export const TRACE_EVENTS = ['retry', 'hedge', 'fallback', 'target_skipped', 'endpoint_skipped', 'queued', 'shed', 'rate_limited', 'fault'] as const
+/**
+ * What may happen on the way, as an event of the exchange's span; attributes are words of the config, codes and numbers, never a caller's.
+ * `target_skipped`: a fallback passed over a target that is away; `refused`: no attempt was made, for want of an endpoint or a connection.
+ */
+export const TRACE_EVENTS = ['retry', 'hedge', 'fallback', 'target_skipped', 'refused', 'queued', 'shed', 'rate_limited', 'fault'] as const
 export type TraceEvent = (typeof TRACE_EVENTS)[number]
 
 export interface Trace {

@@ -76,12 +76,14 @@ export default plugin({
       const counter = moves.get(key) ?? host.metrics.total({ from, to, reason })
       moves.set(key, counter)
       counter.add()
+      x.leg.trace?.event('fallback', { from, to, reason })
       host.log.warn('fell back', { from, to, reason, request_id: x.requestId })
     }
 
     function skipped(x: Exchange, target: Backend): void {
       skips.get(target)!.add()
       ;(x.flags ??= []).push(`fallback:skipped:${target.name}`)
+      x.leg.trace?.event('target_skipped', { target: target.name })
       host.log.warn('skipped a target', { target: target.name, reason: 'ejected', request_id: x.requestId })
     }
 

@@ -1,4 +1,4 @@
-import { type Answer, type Body, ConditionText, type Counter, Defaulted, Duration, type Exchange, type Flow, type Host, type Leg, type LegWatcher, Percent, plugin, type Reply, reply, type Send, type Sink, Size, Type, WeirError } from '../gateway/plugin.ts'
+import { type Answer, type Backend, BackendName, type Body, ConditionText, type Counter, Defaulted, Duration, type Exchange, type Flow, type Host, type Leg, type LegWatcher, Percent, plugin, type Reply, reply, type Send, type Sink, Size, Type, WeirError } from '../gateway/plugin.ts'
 
 const Share = (what: string) => Percent({ description: `Share of attempts ${what}.` })
 const Delay = Type.Optional(
@@ -36,6 +36,7 @@ export default plugin({
       delay: Delay,
       abort: Abort,
       cut: Cut,
+      backends: Type.Optional(Type.Array(BackendName({ description: 'A backend.' }), { description: 'Attempts at these backends; default all, those that a fallback asks too.', minItems: 1, maxItems: 100 })),
       when: Type.Optional(ConditionText({ description: 'Which requests; default all.' })),
       by_header: Defaulted(
         Type.Boolean({
@@ -61,7 +62,8 @@ export default plugin({
     return undefined
   },
 
-  build({ delay, abort, cut, when, by_header, max_active }, host) {
+  build({ delay, abort, cut, backends, when, by_header, max_active }, host) {
+    const only: ReadonlySet<Backend> | null = backends === undefined ? null : new Set(backends.map((name) => host.backend(name)))
     const condition = when === undefined ? null : host.condition(when)
     const counted = { delay: host.metrics.total({ kind: 'delay' }), abort: host.metrics.total({ kind: 'abort' }), reset: host.metrics.total({ kind: 'reset' }), cut: host.metrics.total({ kind: 'cut' }) }
     const overflow = host.metrics.overflow_total()
@@ -124,7 +126,7 @@ export default plugin({
       ...(condition?.body === true && { requestBody: () => undefined }),
       send: (next) =>
         function fault(x, leg) {
-          if (condition !== null && !condition.test(x)) return next(x, leg)
+          if ((only !== null && !only.has(leg.backend)) || (condition !== null && !condition.test(x))) return next(x, leg)
           const fate = drawAbort(x)
           const ms = drawDelay(x)
           return ms === 0 ? attempt(x, leg, next, fate) : delayed(x, leg, ms).then(() => attempt(x, leg, next, fate))
@@ -139,6 +141,7 @@ function hits(percent: number): boolean {
 
 /** Flags of Envoy's access log: DI a delay was injected, FI another fault was. One of a kind. */
 function mark(x: Exchange, flag: 'DI' | 'FI'): void {
+  x.leg.trace?.event('fault', { flag })
   const flags = (x.flags ??= [])
   if (!flags.includes(flag)) flags.push(flag)
 }

@@ -163,6 +163,7 @@ class Race {
     this.#budget = this.#rules.grant(this.#x, this.#leg)
     if (this.#budget === null) return
     this.#underWay++
+    this.#leg.trace?.event('hedge')
     this.#second = this.#leg.child()
     this.#await(this.#second, Promise.resolve(this.#next(this.#x, this.#second)))
   }
@@ -199,6 +200,7 @@ class Race {
     if (this.#budget === null) return
     this.#budget.giveBack()
     this.#rules.result(result)
+    ;(this.#x.flags ??= []).push(`hedge:${result}`)
   }
 }
 

@@ -54,6 +54,7 @@ export default plugin({
         return undefined
       }
       limited.add()
+      x.leg.trace?.event('rate_limited')
       return refusal(x, wait_ms)
     }
 

@@ -129,6 +129,7 @@ export default plugin({
       for (let n = 0; last.word !== null && n < max; n++) {
         const pause = plan(x, leg, last, n)
         if (pause === null) return conclude(last)
+        leg.trace?.event('retry', { reason: last.word, pause_ms: Math.round(pause) })
         last = await again(x, leg, next, last, pause).finally(() => budget.giveBack())
       }
       if (last.word !== null) mark(x, 'retry:exhausted')

@@ -1,6 +1,6 @@
 /** The way of one exchange through the gateway, from the caller's head to the last byte of the answer. */
 import type { Clock, Timer } from '../clock.ts'
-import { codes, WeirError } from '../errors.ts'
+import { type Code, codes, WeirError } from '../errors.ts'
 import { Answer, type Caller, Exchange, Leg } from '../exchange.ts'
 import type { Candidate, Generation } from '../generation.ts'
 import * as headers from '../headers.ts'
@@ -119,6 +119,8 @@ class Passage implements IncomingWatcher {
   /** Why nobody waits for the answer any more, or why the request cannot go on. */
   #broken: WeirError | null = null
   #status = 0
+  /** Of weir's own answer, which there may be without an exchange. */
+  #code: Code | null = null
   #firstByteAt = 0
   /** What the caller gave, milliseconds from the head on. */
   #given = Infinity
@@ -188,6 +190,7 @@ class Passage implements IncomingWatcher {
     const refusal = overload.refusal(route, this.#forwarder.inFlight)
     if (refusal === null) return
     ;(x.flags ??= []).push('shed')
+    x.leg.trace?.event('shed')
     throw refusal
   }
 
@@ -338,6 +341,7 @@ class Passage implements IncomingWatcher {
     const request = this.#request
     const x = this.#x
     this.#status = answer.status
+    this.#code = answer.code
     this.#firstByteAt = this.#forwarder.clock.now()
     if (x !== null) {
       x.answer = answer
@@ -401,7 +405,7 @@ class Passage implements IncomingWatcher {
     return exchangeRecord({
       request: this.#request, caller: this.#caller, requestId: this.#requestId, x: this.#x, route: this.#route?.name ?? '',
       status: this.#left && this.#status === 0 ? codes.CALLER_LEFT.status : this.#status,
-      code: this.#broken?.code ?? error?.code ?? null, firstByteAt: this.#firstByteAt, endedAt: this.#forwarder.clock.now(),
+      code: this.#broken?.code ?? error?.code ?? this.#code, firstByteAt: this.#firstByteAt, endedAt: this.#forwarder.clock.now(),
     })
   }
 }

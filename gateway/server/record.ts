@@ -26,7 +26,6 @@ export interface Passed {
 export function exchangeRecord({ request, caller, requestId, x, route, status, code, firstByteAt, endedAt }: Passed): ExchangeRecord {
   const { head, started } = request
   const answer = x?.answer ?? null
-  const why = code ?? answer?.code ?? null
   const backend = answer?.backend ?? ''
   const model = x === null || answer === null ? null : modelOf(x, answer)
   return {
@@ -38,12 +37,13 @@ export function exchangeRecord({ request, caller, requestId, x, route, status, c
     protocol: head.minor === 0 ? 'HTTP/1.0' : 'HTTP/1.1',
     host: head.host,
     status,
-    code: why,
+    code,
     flags: x?.flags ?? null,
     phase: x?.phase ?? 'request',
-    ended_by: endedBy(why, backend),
+    ended_by: endedBy(code, backend),
     route,
     backend,
+    upstream: upstreamOf(x, code),
     arm: x?.arm ?? '',
     attempts: x?.attempts ?? 0,
     fallback: x?.fallback ?? '',
@@ -57,10 +57,17 @@ export function exchangeRecord({ request, caller, requestId, x, route, status, c
   }
 }
 
+/** Who answered; where nobody did, who was asked last. */
+function upstreamOf(x: Exchange | null, code: Code | null): string {
+  if (x === null) return ''
+  const answered = x.answer?.upstream ?? null
+  return (answered ?? (code === null ? null : x.upstream))?.identity ?? ''
+}
+
 export function refusedRecord(connection: Inbound, error: WeirError, requestId: string, status: number, bytes: number): ExchangeRecord {
   return {
     request_id: requestId, inference_id: '', client: connection.address, method: '', target: '', protocol: '', host: '', status, code: error.code, flags: null,
-    phase: 'request', ended_by: endedBy(error.code, ''), route: '', backend: '', arm: '', attempts: 0, fallback: '', bytes_received: 0, bytes_sent: bytes,
+    phase: 'request', ended_by: endedBy(error.code, ''), route: '', backend: '', upstream: '', arm: '', attempts: 0, fallback: '', bytes_received: 0, bytes_sent: bytes,
     duration_ms: 0, backend_ms: 0, ttfb_ms: 0, model: '', model_version: '',
   }
 }

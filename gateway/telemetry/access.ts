@@ -2,7 +2,7 @@
 import type { Clock } from '../clock.ts'
 import type { Code } from '../errors.ts'
 import type { Phase } from '../exchange.ts'
-import { type EndedBy, endings } from './endings.ts'
+import { type EndedBy, endings, MARK_FLAGS } from './endings.ts'
 import { bounded, isoTime, quote } from './text.ts'
 import type { LineSink } from './writer.ts'
 
@@ -28,6 +28,8 @@ export interface ExchangeRecord {
   readonly ended_by: EndedBy
   readonly route: string
   readonly backend: string
+  /** Endpoint that answered, or was asked last where none did; as `/backends` names it. */
+  readonly upstream: string
   readonly arm: string
   readonly attempts: number
   readonly fallback: string
@@ -62,7 +64,7 @@ function accessLine(time: string, r: ExchangeRecord): string {
     `{"time":"${time}","request_id":${quote(r.request_id)},"inference_id":${quote(r.inference_id)},"client":${quote(r.client)}` +
     `,"method":${quote(bounded(r.method, MAX_METHOD))},"target":${quote(bounded(r.target, MAX_TARGET))},"protocol":${quote(r.protocol)},"host":${orNull(bounded(r.host, MAX_HOST))}` +
     `,"status":${r.status},"code":${r.code === null ? 'null' : `"${r.code}"`},"flags":${flagList(r)},"phase":"${r.phase}","ended_by":"${r.ended_by}"` +
-    `,"route":${orNull(r.route)},"backend":${orNull(r.backend)},"arm":${orNull(r.arm)},"attempts":${r.attempts},"fallback":${orNull(r.fallback)}` +
+    `,"route":${orNull(r.route)},"backend":${orNull(r.backend)},"upstream":${orNull(r.upstream)},"arm":${orNull(r.arm)},"attempts":${r.attempts},"fallback":${orNull(r.fallback)}` +
     `,"bytes_received":${r.bytes_received},"bytes_sent":${r.bytes_sent}` +
     `,"duration_ms":${milliseconds(r.duration_ms)},"backend_ms":${milliseconds(r.backend_ms)},"ttfb_ms":${milliseconds(r.ttfb_ms)}` +
     `,"model":${orNull(r.model)},"model_version":${orNull(r.model_version)}}`
@@ -78,10 +80,10 @@ function milliseconds(value: number): string {
   return value >= 0 && value < Infinity ? String(Math.round(value * 1000) / 1000) : 'null'
 }
 
-/** Envoy's flag first, then the marks of plugins. */
+/** Envoy's flag of the error first, then the marks of plugins, each with Envoy's flag before it where Envoy has one. */
 function flagList({ code, flags }: ExchangeRecord): string {
   const flag = code === null ? '' : endings[code].flag
   if (flags === null || flags.length === 0) return flag === '' ? '[]' : `["${flag}"]`
-  const marks = flags.map(quote).join(',')
-  return flag === '' ? `[${marks}]` : `["${flag}",${marks}]`
+  const marks = flags.flatMap((mark) => (Object.hasOwn(MARK_FLAGS, mark) ? [MARK_FLAGS[mark]!, mark] : [mark]))
+  return `[${(flag === '' ? marks : [flag, ...marks]).map(quote).join(',')}]`
 }

@@ -68,6 +68,12 @@ export const endings: Readonly<Record<Code, Ending>> = {
   INTERNAL: ending('LR', 'weir'),
 }
 
+/**
+ * Envoy's flags of what plugins and the overload of weir itself mark: URX retries were used up, OM shed by the overload manager.
+ * DI and FI (a fault was injected) are marks by themselves.
+ */
+export const MARK_FLAGS: Readonly<Record<string, string>> = { 'retry:exhausted': 'URX', shed: 'OM' }
+
 /** Who ended an exchange: without an error whoever answered. @param backend name of the backend whose answer it is, '' for weir's own */
 export function endedBy(code: Code | null, backend: string): EndedBy {
   if (code !== null) return endings[code].by

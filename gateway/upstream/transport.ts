@@ -195,6 +195,7 @@ class Call implements AttemptOwner {
   #refused(): void {
     const error = this.#transport.refusal()
     this.#transport.outcomes[error.reason as Outcome].add()
+    this.#leg.trace?.event('refused', { backend: this.#transport.name, reason: error.reason })
     this.#reject(error)
   }
 
