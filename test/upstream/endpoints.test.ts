@@ -180,7 +180,7 @@ describe('who is asked next', () => {
     const { backend } = start(ups.map(({ port }) => port), { balance: 'hash', hash_by: 'header.x-user' })
     const homes = new Map<string, string>()
     for (let round = 0; round < 3; round++) {
-      for (let user = 0; user < 20; user++) {
+      for (let user = 0; user < 40; user++) {
         const found = await ask(backend, ['Host', 'a.test', 'X-User', `u${user}`])
         expect(homes.get(`u${user}`) ?? found).toBe(found)
         homes.set(`u${user}`, found)
