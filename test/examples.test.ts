@@ -104,7 +104,10 @@ describe('every example', () => {
 
 describeWith('openssl', 'the loader', () => {
   test.each(files)('takes %s', async (name) => {
-    expect(await (await prepared(name)).complaints()).toBe('')
+    const complaints = await (await prepared(name)).complaints()
+    // A drill is not to be forgotten.
+    if (name === 'examples/fault_drill.yaml') expect(complaints).toMatch(/^1 warning\.$/m)
+    else expect(complaints).toBe('')
   })
 
   test('takes the configuration inside the Kubernetes manifest', async () => {
@@ -168,6 +171,93 @@ describeWith('curl', 'run with its own commands', () => {
     const one = await started('examples/timeouts.yaml')
     await serve(one.port(8501), () => undefined)
     expect(await curl(one)).toMatchObject({ status: 504, json: { code: 'HEADERS_TIMEOUT' } })
+  })
+
+  test('retries.yaml: an attempt that failed is made again', async () => {
+    const one = await started('examples/retries.yaml')
+    // Nobody is there; then one is, and answers whichever was asked first.
+    expect(await curl(one)).toMatchObject({ status: 503, json: { code: 'CONNECT_FAILED' } })
+    await serve(one.port(8502), echo('second'))
+    for (let i = 0; i < 5; i++) expect(await curl(one)).toMatchObject({ status: 200, json: { server: 'second' } })
+  })
+
+  test('hedging.yaml: one server stalls, the other answers', async () => {
+    const one = await started('examples/hedging.yaml')
+    let stalled = ''
+    let stall = false
+    const server = (name: string): RequestListener => (request, response) => {
+      if (!stall) return echo(name)(request, response)
+      stall = false
+      stalled = name
+    }
+    await serve(one.port(8501), server('first'))
+    await serve(one.port(8502), server('second'))
+    // It learns from the first fifty what is usual, and one in twenty may be doubled.
+    for (let i = 0; i < 200; i++) await (await fetch(`http://127.0.0.1:${one.port(8080)}/v1/models/fraud`)).text()
+    stall = true
+    const got = await curl(one)
+    expect([got.status, (got.json as { server: string }).server]).toEqual([200, stalled === 'first' ? 'second' : 'first'])
+    expect(stalled).not.toBe('')
+  })
+
+  test('endpoints.yaml: the one that is not ready, and the one that is spare, are not asked', async () => {
+    const one = await started('examples/endpoints.yaml')
+    const ready = (server: string): RequestListener => (request, response) => (request.url === '/v2/health/ready' ? void response.end() : echo(server)(request, response))
+    await serve(one.port(8501), (request, response) => void response.writeHead(request.url === '/v2/health/ready' ? 503 : 200).end('{}'))
+    await serve(one.port(8502), ready('ready'))
+    await serve(one.port(8503), ready('spare'))
+    await vi.waitFor(async () => expect(JSON.stringify((await curl(one, 1)).json).match(/"healthy"/g)).toHaveLength(2), 10_000)
+    for (let i = 0; i < 5; i++) expect(await curl(one)).toMatchObject({ status: 200, json: { server: 'ready' } })
+  })
+
+  test('overload.yaml: two at once, one waits, the rest comes back later', async () => {
+    const one = await started('examples/overload.yaml')
+    const waiting: (() => void)[] = []
+    await serve(one.port(8501), (_request, response) => void waiting.push(() => response.end('{}')))
+    const url = `http://127.0.0.1:${one.port(8080)}`
+    const ask = () => fetch(`${url}/v1/models/fraud`).then(({ status }) => status)
+    const first = [ask(), ask()]
+    await vi.waitFor(() => expect(waiting).toHaveLength(2), 5000)
+    // The third finds no place in time, the fourth no place to wait.
+    const third = ask()
+    const fourth = await curl(one)
+    expect([fourth.status, fourth.json]).toMatchObject([503, { code: 'OVERLOADED' }])
+    expect(fourth.headers).toContain('retry-after: 1')
+    expect(await third).toBe(503)
+    waiting.forEach((answer) => answer())
+    expect(await Promise.all(first)).toEqual([200, 200])
+  })
+
+  test('deadlines.yaml: what the caller gives is what the server has', async () => {
+    const one = await started('examples/deadlines.yaml')
+    const seen: string[] = []
+    await serve(one.port(8501), (request) => void seen.push(String(request.headers['x-request-timeout-ms'])))
+    expect(await curl(one)).toMatchObject({ status: 504, json: { code: 'DEADLINE_EXCEEDED' } })
+    expect(seen).toHaveLength(1)
+    expect(Number(seen[0])).toBeGreaterThan(0)
+    expect(Number(seen[0])).toBeLessThanOrEqual(300)
+  })
+
+  test('streaming.yaml: a stream that breaks before its first token is replaced', async () => {
+    const one = await started('examples/streaming.yaml')
+    const chunk = (delta: object) => `data: ${JSON.stringify({ id: 'c', object: 'chat.completion.chunk', choices: [{ index: 0, delta, finish_reason: null }] })}\n\n`
+    await serve(one.port(8501), (_request, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).write(chunk({ role: 'assistant', content: '' }))
+      setTimeout(() => response.destroy(), 50)
+    })
+    const whole = `${chunk({ role: 'assistant', content: '' })}${chunk({ content: 'hello' })}data: [DONE]\n\n`
+    await serve(one.port(8502), (_request, response) => void response.writeHead(200, { 'content-type': 'text/event-stream' }).end(whole))
+    expect(await one.shell(one.curls[0]!)).toBe(whole)
+  })
+
+  test('fault_drill.yaml: in the drill the constant answers, otherwise the server', async () => {
+    const one = await started('examples/fault_drill.yaml')
+    await serve(one.port(8501), echo('server'))
+    const drill = await curl(one)
+    expect(drill).toMatchObject({ status: 200, json: { score: 0.5 } })
+    expect(drill.headers).toMatch(/x-weir-fallback: server;(timeout|5xx)/)
+    const usual = await fetch(`http://127.0.0.1:${one.port(8080)}/score`, { method: 'POST', body: '{}' })
+    expect(await usual.json()).toMatchObject({ server: 'server' })
   })
 
   test('routes.yaml', async () => {

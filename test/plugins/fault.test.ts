@@ -206,6 +206,12 @@ describe('which attempts', () => {
     expect([(await never.run()).answer.status, (await always.run()).answer.status]).toEqual([200, 500])
   })
 
+  test('those at the backends that are named', async () => {
+    const bench = await pipelineTest(plugins([asPlugin(fallback), { to: ['second'] }], [asPlugin(fault), { abort: { status: 500, percent: 100 }, backends: ['main'] }]), { backends: { second: () => reply(200, 'second') } })
+    expect((await bench.run()).body).toBe('second')
+    expect(bench.metric('weir_fault_total')).toBe(1)
+  })
+
   test('those of the condition, on the body too', async () => {
     const bench = await pluginTest(fault, { abort: { status: 500, percent: 100 }, when: 'header["x-drill"] == "on"' })
     expect((await bench.run()).answer.status).toBe(200)
