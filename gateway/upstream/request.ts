@@ -5,7 +5,7 @@ import { type Fields, headerLines } from '../headers.ts'
 
 /** What is left of an exchange's time. */
 export interface Budget {
-  /** Header that carries it, lower case; '' = none. */
+  /** Header that carries it, lower case; '' = backends are told nothing. */
   readonly header: string
   /** Milliseconds. */
   readonly ms: number
@@ -26,7 +26,8 @@ export function headWriter(config: HttpBackendConfig): WriteHead {
   const fixedHost = typeof config.host === 'object' ? config.host.name : null
   const keepHost = config.host === 'keep'
   const asTheyAre = keepHost && overridden.size === 0
-  return function writeHead(x, endpoint, budget = null) {
+  return function writeHead(x, endpoint, left = null) {
+    const budget = left === null || left.header === '' ? null : left
     const target = x.target === '*' ? '*' : endpoint.prefix + x.target
     const start = `${x.method} ${target} HTTP/1.1\r\n`
     // Nothing to change: the lines go as they came.
@@ -61,7 +62,7 @@ export const GRPC_TIMEOUT = 'grpc-timeout'
 export const ENVOY_EXPECTED = 'x-envoy-expected-rq-timeout-ms'
 
 function tellsDeadline(fields: Fields, { header }: Budget): boolean {
-  return fields.get(GRPC_TIMEOUT) !== undefined || fields.get(ENVOY_EXPECTED) !== undefined || (header !== '' && fields.get(header) !== undefined)
+  return fields.get(GRPC_TIMEOUT) !== undefined || fields.get(ENVOY_EXPECTED) !== undefined || fields.get(header) !== undefined
 }
 
 /** Whole milliseconds, never more than is left; at least 1, since many take 0 for no limit. */
@@ -70,7 +71,7 @@ function wholeMs({ ms }: Budget): number {
 }
 
 function budgetLine(budget: Budget): string {
-  return budget.header === '' ? '' : `${budget.header}: ${wholeMs(budget)}\r\n`
+  return `${budget.header}: ${wholeMs(budget)}\r\n`
 }
 
 /** The fields with what is left in place of what was left when they were written. */
@@ -83,7 +84,7 @@ function withBudget(headers: readonly string[], budget: Budget): string[] {
     if (lower === budget.header) continue
     told.push(name, lower === GRPC_TIMEOUT ? grpcTimeout(ms) : lower === ENVOY_EXPECTED ? String(ms) : headers[i + 1]!)
   }
-  if (budget.header !== '') told.push(budget.header, String(ms))
+  told.push(budget.header, String(ms))
   return told
 }
 
