@@ -3,6 +3,7 @@ import type { Issue } from '../../config/config.ts'
 import type { RegistryView } from '../metrics.ts'
 import type { Refusal } from '../models/operator.ts'
 import type { AdminRequest } from '../plugin.ts'
+import type { EndpointState } from '../upstream/state.ts'
 
 export interface AdminControl {
   /** Registries of all threads, what dead ones had counted included. */
@@ -46,7 +47,7 @@ export interface ConfigReport {
 }
 
 /** What one data thread said. */
-export type ThreadReport = { readonly thread: number; readonly value: Readonly<Record<string, unknown>> } | ThreadError
+export type ThreadReport = { readonly thread: number; readonly value: Readonly<Record<string, readonly EndpointState[]>> } | ThreadError
 
 export interface ThreadError {
   readonly thread: number

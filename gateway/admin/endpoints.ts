@@ -1,6 +1,7 @@
 /** What the admin listener serves: one table, also printed at `/`. */
 import type { Clock } from '../clock.ts'
 import { exposition, EXPOSITION_TYPE, processMetrics } from '../metrics.ts'
+import { mergeBackends } from './backends.ts'
 import type { AdminControl, ThreadError } from './control.ts'
 
 /** A request that passed the guards. */
@@ -48,7 +49,7 @@ export function endpointsOf(control: AdminControl, clock: Clock): Endpoint[] {
     { path: '/config', methods: ['GET'], summary: 'the running configuration, secrets redacted, and what the last load said', answer: () => configuration(control) },
     { path: '/routes', methods: ['GET'], summary: 'routes in the order of matching', answer: () => ok({ routes: control.routes() }) },
     { path: '/routes/', methods: ['GET', 'POST'], summary: '/routes/<route>/<plugin>/<path>: what a plugin shows', answer: (asked) => plugin(control, clock, asked) },
-    { path: '/backends', methods: ['GET'], summary: 'endpoints of every backend, by data thread', answer: () => backends(control, clock) },
+    { path: '/backends', methods: ['GET'], summary: 'endpoints of every backend: whether they are asked, why not, and what each data thread sees', answer: () => backends(control, clock) },
     { path: '/models', methods: ['GET'], summary: 'models and their versions', answer: async () => ok({ models: await within(clock, ASK_MS, control.models()) }) },
     { path: '/models/', methods: ['POST'], summary: '/models/<name>/load and /unload: all versions of one model', answer: (asked) => repository(control, clock, asked) },
     { path: '/reload', methods: ['POST'], summary: 'load the file again; a bad one changes nothing', answer: () => reload(control, clock) },
@@ -84,17 +85,10 @@ async function plugin(control: AdminControl, clock: Clock, { method, rest, query
   return report.errors.length === 0 ? ok(report.value) : partial(report.errors, { value: report.value }, report.value !== undefined)
 }
 
-/** By backend, then by thread: what one thread sees of an endpoint is its own. */
 async function backends(control: AdminControl, clock: Clock): Promise<Answered> {
   const reports = await within(clock, ASK_MS, control.backends())
-  const errors: ThreadError[] = []
-  const byName = new Map<string, { thread: number; state: unknown }[]>()
-  for (const report of reports) {
-    if ('error' in report) errors.push(report)
-    else for (const [name, state] of Object.entries(report.value)) byName.set(name, [...(byName.get(name) ?? []), { thread: report.thread, state }])
-  }
-  const body = { backends: [...byName].map(([name, threads]) => ({ name, threads })) }
-  return errors.length === 0 ? ok(body) : partial(errors, body, errors.length < reports.length)
+  const { backends, errors } = mergeBackends(reports)
+  return errors.length === 0 ? ok({ backends }) : partial(errors, { backends }, errors.length < reports.length)
 }
 
 /** Some threads did not answer: what there is, and who is missing. */

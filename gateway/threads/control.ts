@@ -10,6 +10,7 @@ import type { Refusal } from '../models/operator.ts'
 import { RepositoryMetrics } from '../models/repository/metrics.ts'
 import type { Log } from '../plugin.ts'
 import { Drain } from '../server/drain.ts'
+import type { EndpointState } from '../upstream/state.ts'
 import { controlMetrics } from '../vital.ts'
 import { Crew, type DataThread, type Spawned } from './crew.ts'
 import { type Grant, Grants, modelErrors } from './grants.ts'
@@ -199,7 +200,7 @@ export class Control {
   }
 
   /** What every thread knows of its backends. */
-  async backends(): Promise<({ readonly thread: number; readonly value: Readonly<Record<string, unknown>> } | ThreadError)[]> {
+  async backends(): Promise<({ readonly thread: number; readonly value: Readonly<Record<string, readonly EndpointState[]>> } | ThreadError)[]> {
     const threads = this.#crew.threads()
     const results = await this.#crew.each('backends', [], QUICK_MS)
     return results.map((result, i) => ({ thread: threads[i]!.index, ...(result.status === 'fulfilled' ? { value: result.value } : { error: message(result.reason) }) }))

@@ -6,6 +6,7 @@ import type { MessagePort, Transferable } from 'node:worker_threads'
 import type { Address, BuildIssue, Config, ListenConfig } from '../../config/config.ts'
 import type { Clock, Timer } from '../clock.ts'
 import type { RegistryView } from '../metrics.ts'
+import type { EndpointState } from '../upstream/state.ts'
 import type { ModelsDescription } from '../models/description.ts'
 import type { OpenFailure } from '../models/models.ts'
 import type { IndexEntry, ModelCounts, Refusal } from '../models/operator.ts'
@@ -28,7 +29,7 @@ export type DataOrders = {
   cut(): Promise<number>
   load(): Promise<Load>
   /** State of the endpoints of every HTTP backend, by name. */
-  backends(): Promise<Readonly<Record<string, unknown>>>
+  backends(): Promise<Readonly<Record<string, readonly EndpointState[]>>>
   /** Calls an admin route of a plugin. */
   plugin(call: PluginCall): Promise<PluginAnswer>
   /**

@@ -76,16 +76,10 @@ describe('reading', () => {
 })
 
 describe('GET /backends', () => {
-  it('is ordered by backend, then by thread', async () => {
-    const reports = [{ thread: 0, value: { a: ['a0'], b: ['b0'] } }, { thread: 1, value: { a: ['a1'], b: ['b1'] } }]
-    const { status, json } = await (await start({ backends: async () => reports })).get('/backends')
-    expect([status, json]).toEqual([200, { backends: [{ name: 'a', threads: [{ thread: 0, state: ['a0'] }, { thread: 1, state: ['a1'] }] }, { name: 'b', threads: [{ thread: 0, state: ['b0'] }, { thread: 1, state: ['b1'] }] }] }])
-  })
-
   it('names the threads that did not answer', async () => {
-    const reports = [{ thread: 0, value: { a: ['a0'] } }, { thread: 1, error: 'no answer within 2000 ms' }]
+    const reports = [{ thread: 0, value: { a: [] } }, { thread: 1, error: 'no answer within 2000 ms' }]
     const { status, json } = await (await start({ backends: async () => reports })).get('/backends')
-    expect([status, json]).toEqual([200, { backends: [{ name: 'a', threads: [{ thread: 0, state: ['a0'] }] }], errors: [reports[1]] }])
+    expect([status, json]).toEqual([200, { backends: [{ name: 'a', endpoints: [] }], errors: [reports[1]] }])
   })
 
   it('is 504 when none answered', async () => {
