@@ -140,7 +140,7 @@ describe('in the middle of an answer', () => {
   }
 
   it('first_byte: a head and no body', async () => {
-    const { last } = await cut('/first_byte/x', async (peer) => peer.send(STREAM))
+    const { last } = await cut('/first_byte/x', async (peer) => void (await peer.send(STREAM)))
     expectOnTime(last)
     expect(await logged('/first_byte/x')).toBe('FIRST_BYTE_TIMEOUT')
   })
