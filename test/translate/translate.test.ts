@@ -195,8 +195,8 @@ describe('what is not translated', () => {
   it('a backend that does not say what it speaks is not wrapped', () => {
     backend = start(upstream.port, null)
     expect(translated(backend as Transmitter, { clock: new FakeClock(), gather })).toBe(backend)
-    expect(start(upstream.port, speaks('oip'))).not.toHaveProperty('endpoints')
-    expect(backend).toHaveProperty('endpoints')
+    expect(start(upstream.port, speaks('oip'))).not.toHaveProperty('writeHead')
+    expect(backend).toHaveProperty('writeHead')
   })
 })
 

@@ -1,6 +1,8 @@
 /** Who is asked: priority levels, zones, a second choice, slow start, panic. Expected values by the rules' own words, on endpoints without sockets. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import type { HttpBackendConfig } from '../../config/config.ts'
+import type { Verdict } from '../../gateway/upstream/ejection.ts'
 import type { Endpoint } from '../../gateway/upstream/endpoint.ts'
 import { tier } from '../../gateway/upstream/tiers.ts'
 import { bench, EJECTION } from './rosters.ts'
@@ -164,5 +166,43 @@ describe('checks and ejection together', () => {
     made.roster.checked(made.all[0]!, false)
     made.clock.advance(5000)
     expect(asked(made)).toEqual([1])
+  })
+})
+
+describe('for any sequence of checks, failures, waits and replaced endpoints', () => {
+  const endpoint = fc.record({ weight: fc.integer({ min: 1, max: 5 }), zone: fc.constantFrom('', 'a', 'b'), priority: fc.nat(1) })
+  const step = fc.oneof(
+    { weight: 4, arbitrary: fc.record({ do: fc.constant('request' as const), verdict: fc.constantFrom<Verdict>('ok', 'failed', 'failed', 'none') }) },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant('check' as const), which: fc.nat(), healthy: fc.boolean() }) },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant('wait' as const), ms: fc.integer({ min: 1, max: 3000 }) }) },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant('replace' as const), keep: fc.nat() }) },
+  )
+  const balance = fc.constantFrom<HttpBackendConfig['balance']>('least_request', 'random', 'round_robin', 'hash')
+
+  it('nobody who is unhealthy, gone or out is asked; somebody is whenever anybody may be', () => {
+    fc.assert(
+      fc.property(fc.array(endpoint, { minLength: 2, maxLength: 6 }), balance, fc.constantFrom(0.5, 1), fc.array(step, { maxLength: 100, size: 'max' }), (said, policy, max_share, script) => {
+        const made = bench(said, { balance: policy, ejection: { ...EJECTION, max_share }, slow_start_ms: 500 }, 'a')
+        const { roster, clock, all } = made
+        for (const one of script) {
+          if (one.do === 'wait') clock.advance(one.ms)
+          else if (one.do === 'check') roster.checked(all[one.which % all.length]!, one.healthy)
+          else if (one.do === 'replace') roster.replace(all.filter((_, i) => i !== one.keep % all.length))
+          else {
+            const may = roster.available()
+            const at = made.pick()
+            expect(at >= 0).toBe(may)
+            const up = roster.all.filter(({ healthy, gate }) => healthy !== false && gate!.state === 'in')
+            if (up.length > 0) expect(at).toBeGreaterThanOrEqual(0)
+            if (at < 0) continue
+            const chosen = all[at]!
+            expect(roster.all).toContain(chosen)
+            expect([chosen.healthy === false, chosen.gate!.state === 'in' || chosen.gate!.state === 'due']).toEqual([false, true])
+            if (chosen.gate!.state === 'in') expect(chosen.config.priority).toBe(Math.min(...up.map(({ config }) => config.priority)))
+            roster.outcome(chosen, one.verdict, chosen.gate!.begin(), clock.now())
+          }
+        }
+      }),
+    )
   })
 })
