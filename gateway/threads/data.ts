@@ -63,7 +63,7 @@ const gateway = new Gateway({
   compileSelector,
   compileCondition,
   httpBackend(config) {
-    const backend = httpBackend(config, { clock, deadlines, metrics: backends, random: Math.random, hashKey, zone, deadlineHeader: () => forwarder.deadlines.header })
+    const backend = httpBackend(config, { clock, deadlines, metrics: backends, random: Math.random, hashKey, zone, log, deadlineHeader: () => forwarder.deadlines.header })
     return translated(limited(backend, { clock, metrics: backends, random: Math.random }), { clock, gather })
   },
   plugin: (config) => (config.use === null ? builtIn.get(config.name)! : importUserPlugin(config.use)),

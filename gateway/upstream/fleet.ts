@@ -3,6 +3,7 @@ import net from 'node:net'
 import type { Address, EndpointConfig, HttpBackendConfig } from '../../config/config.ts'
 import type { Clock } from '../clock.ts'
 import type { Outgoing } from '../exchange.ts'
+import type { Log } from '../plugin.ts'
 import type { Pool } from '../wire/pool.ts'
 import { balancer } from './balance.ts'
 import type { EndpointCounts } from './counts.ts'
@@ -18,6 +19,7 @@ export interface FleetDeps {
   readonly lookup: Lookup
   readonly key: (x: Outgoing) => string | undefined
   readonly zone: string
+  readonly log: Log
   readonly maker: EndpointMaker
   readonly counts: EndpointCounts
   readonly check: Check | null
@@ -39,11 +41,11 @@ export class Fleet {
   readonly #names: readonly Name[]
 
   constructor(config: HttpBackendConfig, deps: FleetDeps) {
-    const { clock, random, counts, zone, key } = deps
+    const { clock, random, counts, zone, key, log } = deps
     const now = (): number => clock.now()
     this.#config = config
     this.#deps = deps
-    this.roster = new Roster(config, { now, random, counts, zone, balancer: balancer(config.balance, { random, now, key }) })
+    this.roster = new Roster(config, { now, random, counts, zone, log, balancer: balancer(config.balance, { random, now, key }) })
     for (const place of config.endpoints) this.#places.set(place, [this.#add(place, place.address, 0)])
     this.roster.replace(this.#all())
     this.#names = config.dns_refresh_ms > 0 ? config.endpoints.filter(hasName).map((place) => this.#follow(place)) : []
@@ -75,6 +77,7 @@ export class Fleet {
     const since = first ? 0 : this.#deps.clock.now()
     const after = addresses.map((address) => before.find((endpoint) => sameAddress(endpoint.address, address)) ?? this.#add(place, address, since))
     this.#places.set(place, after)
+    if (!first) this.#deps.log.info('a name stands for other addresses', { backend: this.#config.name, endpoint: after[0]!.url, addresses: after.length })
     this.roster.replace(this.#all())
     for (const endpoint of before) if (!after.includes(endpoint)) this.#remove(endpoint)
   }

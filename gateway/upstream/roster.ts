@@ -9,6 +9,7 @@
 import type { HttpBackendConfig } from '../../config/config.ts'
 import { WeirError } from '../errors.ts'
 import type { Leg, Outgoing } from '../exchange.ts'
+import type { Log } from '../plugin.ts'
 import type { Balancer } from './balance.ts'
 import { type EjectionReason, Gate, type Verdict } from './ejection.ts'
 import type { Endpoint } from './endpoint.ts'
@@ -27,6 +28,7 @@ export interface RosterDeps {
   readonly counts: EndpointCounts
   /** Weir's own. */
   readonly zone: string
+  readonly log: Log
 }
 
 export class Roster {
@@ -147,6 +149,7 @@ export class Roster {
     const out = gate !== null && gate.state !== 'in'
     if (before === healthy && !(healthy && out)) return
     endpoint.healthy = healthy
+    if (before !== healthy) this.#tell(endpoint, healthy ? 'endpoint is healthy' : 'endpoint is unhealthy', !healthy)
     if (healthy && out) gate.admit(now)
     if (healthy && (out || before === false)) endpoint.since = now
     this.refresh(now)
@@ -163,9 +166,20 @@ export class Roster {
   }
 
   #moved(endpoint: Endpoint, reason: EjectionReason | null, now: number): void {
-    if (reason !== null) this.#deps.counts.ejected(reason)
-    if (endpoint.gate!.state === 'in') endpoint.since = now
+    const { state, until, times } = endpoint.gate!
+    if (reason !== null) {
+      this.#deps.counts.ejected(reason)
+      this.#tell(endpoint, 'endpoint ejected', true, { reason, times, for_ms: Math.round(until - now) })
+    } else if (state === 'in') this.#tell(endpoint, 'endpoint is back', false)
+    if (state === 'in') endpoint.since = now
     this.refresh(now)
+  }
+
+  /** Each thread of what it found itself; how often is bounded by back-off and by the interval of checks. */
+  #tell(endpoint: Endpoint, what: string, bad: boolean, more: Readonly<Record<string, unknown>> = {}): void {
+    const fields = { backend: this.#config.name, endpoint: endpoint.identity, ...more }
+    if (bad) this.#deps.log.warn(what, fields)
+    else this.#deps.log.info(what, fields)
   }
 
   // ---------------------------------------------------------------- putting together

@@ -9,6 +9,7 @@ import { WeirError } from '../errors.ts'
 import type { Answer, Backend, Leg, Outgoing } from '../exchange.ts'
 import type { Counter, Gauge, Handles } from '../metrics.ts'
 import type { AttemptTrace } from '../trace.ts'
+import type { Log } from '../plugin.ts'
 import { backendMetrics, OUTCOMES } from '../vital.ts'
 import { Attempt, type AttemptOwner, type AttemptTimeouts } from '../wire/attempt.ts'
 import type { Deadlines } from '../wire/deadlines.ts'
@@ -33,6 +34,7 @@ export interface TransportDeps {
   /** Weir's own; '' = not told. */
   readonly zone?: string
   readonly lookup?: Lookup
+  readonly log?: Log
   /** Name of the header that tells a backend what time is left, lower case; '' = none. */
   readonly deadlineHeader?: () => string
 }
@@ -58,6 +60,8 @@ export interface Transmitter extends HttpBackend {
 export function httpBackend(config: HttpBackendConfig, deps: TransportDeps): Transmitter {
   return new Transport(config, deps)
 }
+
+const SILENT: Log = { debug() {}, info() {}, warn() {}, error() {} }
 
 class Transport implements Transmitter {
   readonly name: string
@@ -99,12 +103,12 @@ class Transport implements Transmitter {
     }
   }
 
-  #gather(maker: EndpointMaker, { clock, random, lookup = platformLookup, hashKey, zone = '' }: TransportDeps): Fleet {
+  #gather(maker: EndpointMaker, { clock, random, lookup = platformLookup, hashKey, zone = '', log = SILENT }: TransportDeps): Fleet {
     const { balance, hash_by, health } = this.config
     const key = balance === 'hash' && hashKey !== undefined ? hashKey(hash_by) : () => undefined
     const http = (path: string): Check => httpCheck(path, clock, this, checkPools(maker), this.writeHead)
     const check = health === null ? null : health.check === 'tcp' ? tcpCheck(clock) : http(health.path)
-    return new Fleet(this.config, { clock, random, lookup, key, zone, maker, counts: this.#counts, check })
+    return new Fleet(this.config, { clock, random, lookup, key, zone, log, maker, counts: this.#counts, check })
   }
 
   /** Limits of the leg where it has any, else the backend's own. */

@@ -135,7 +135,8 @@ describe('the probe', () => {
   })
 
   it.each<[Verdict, string]>([['ok', 'in'], ['failed', 'out'], ['limited', 'out'], ['none', 'due']])('%s: %s', (verdict, state) => {
-    const { clock, request, all, ejections } = ejected()
+    const { clock, request, all, ejections, complaints } = ejected()
+    expect(complaints).toEqual(['endpoint ejected {"backend":"up","endpoint":"0","reason":"consecutive","times":1,"for_ms":1000}'])
     clock.advance(1000)
     expect(request(() => verdict)).toBe(0)
     expect(all[0]!.gate!.state).toBe(state)

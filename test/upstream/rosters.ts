@@ -8,7 +8,7 @@ import type { Endpoint } from '../../gateway/upstream/endpoint.ts'
 import { Roster } from '../../gateway/upstream/roster.ts'
 import { FakeClock } from '../fake_clock.ts'
 import { random } from '../conformance/wire/fuzz.ts'
-import { backendConfig } from '../wire/thin.ts'
+import { backendConfig, keepingLog } from '../wire/thin.ts'
 
 export const EJECTION: EjectionConfig = { consecutive: 3, error_rate: 0, min_requests: 10, window_ms: 10_000, base_ms: 1000, max_ms: 8000, max_share: 1 }
 
@@ -23,6 +23,8 @@ export interface Bench {
   readonly roster: Roster
   readonly all: readonly FakeEndpoint[]
   readonly ejections: EjectionReason[]
+  /** Warnings in the log. */
+  readonly complaints: string[]
   /** @returns the position of the endpoint, -1 = nobody */
   pick(tried?: object[] | null): number
   /** A whole request that takes no time. */
@@ -42,11 +44,12 @@ export function bench(said: readonly Said[], config: Partial<HttpBackendConfig> 
   })) as unknown as FakeEndpoint[]
   const whole = { ...backendConfig(said.map((_, i) => 1000 + i), config) }
   const ejections: EjectionReason[] = []
+  const complaints: string[] = []
   const counts = { stand() {}, ejected: (reason: EjectionReason) => void ejections.push(reason) } as unknown as EndpointCounts
   const now = (): number => clock.now()
   const picked = balancer(config.balance ?? 'random', { random: random(3), now, key: () => undefined })
   // 0.5 is no jitter at all.
-  const roster = new Roster(whole, { now, random: () => 0.5, balancer: picked, counts, zone })
+  const roster = new Roster(whole, { now, random: () => 0.5, balancer: picked, counts, zone, log: keepingLog(complaints) })
   roster.replace(all)
   const leg = new Leg({ name: 'b', kind: 'http', send: () => Promise.reject(new Error('nothing is sent')) })
   const pick = (tried: object[] | null = null): number => {
@@ -55,7 +58,7 @@ export function bench(said: readonly Said[], config: Partial<HttpBackendConfig> 
     return endpoint === null ? -1 : all.indexOf(endpoint as FakeEndpoint)
   }
   return {
-    clock, roster, all, ejections, pick,
+    clock, roster, all, ejections, complaints, pick,
     request(verdict, tried = null) {
       const at = pick(tried)
       if (at < 0) return at
