@@ -225,6 +225,18 @@ describe('adaptive', () => {
     expect(bench.cells.limit.value).toBe(0)
   })
 
+  test('who waits gets a place when the limit grows, though nobody has left', async () => {
+    const bench = new Bench({ in_flight: 100, queue: 5, queue_wait_ms: 10_000, adaptive: { min: 3 } })
+    const asks = await Promise.all(Array.from({ length: 21 }, () => bench.ask()))
+    const last = asks.pop()!
+    await bench.clock.tick(600)
+    for (const ask of asks) {
+      expect(last.sent).toBe(false)
+      await bench.answer(ask, new HandFlow())
+    }
+    expect([last.sent, bench.counts]).toEqual([true, [21, 0]])
+  })
+
   test('503 shrinks it; 500 says nothing', async () => {
     const bench = new Bench({ in_flight: 100, queue: 0, adaptive: { min: 3 } })
     await round(bench, 20, 600, 500)

@@ -73,6 +73,83 @@ describe('failures', () => {
   })
 })
 
+describe('windows, by hand', () => {
+  /** One window after another, each of twenty requests sent together that take so long. */
+  class Hand {
+    readonly gradient = new Gradient(1, 1000, 0)
+    now = 0
+
+    window(latency: number, inFlight = this.gradient.limit): void {
+      const sent = this.now + 600
+      this.now = sent + latency
+      for (let i = 0; i < 20; i++) this.gradient.answered(sent, this.now, inFlight)
+    }
+
+    failures(): void {
+      this.now += 600
+      for (let i = 0; i < 20; i++) this.gradient.failed(this.now, this.gradient.limit)
+    }
+  }
+  const grown = (limit: number): number => limit + Math.sqrt(limit) / 2
+  const third = grown(grown(grown(20)))
+
+  test('grows by half its root while latency stays below 1.2 of the base, then shrinks by the ratio', () => {
+    const hand = new Hand()
+    hand.window(100)
+    hand.window(119)
+    expect([hand.gradient.base, hand.gradient.limit]).toEqual([100, Math.floor(grown(grown(20)))])
+    hand.window(160)
+    const limit = grown(grown(20))
+    expect(hand.gradient.limit).toBe(Math.floor((limit * 120) / 160 + Math.sqrt(limit) / 2))
+  })
+
+  test('the fourth window under pressure begins a probe at 0.6; the same latency there is the new base, and the limit is given back', () => {
+    const hand = new Hand()
+    for (const latency of [100, 110, 110, 110]) hand.window(latency)
+    expect([hand.gradient.base, hand.gradient.limit]).toEqual([100, Math.floor(third * 0.6)])
+    hand.window(110)
+    expect([hand.gradient.base, hand.gradient.limit]).toEqual([110, Math.floor(third)])
+  })
+
+  test('sooner answers in a probe are the base, and the limit goes on from where it was', () => {
+    const hand = new Hand()
+    for (const latency of [100, 100, 100, 100, 60]) hand.window(latency)
+    expect([hand.gradient.base, hand.gradient.limit]).toEqual([60, Math.floor(third)])
+  })
+
+  test('failures in a probe take a fifth of what was before it', () => {
+    const hand = new Hand()
+    for (let i = 0; i < 4; i++) hand.window(100)
+    hand.failures()
+    expect(hand.gradient.limit).toBe(Math.floor(third * 0.8))
+  })
+
+  test('who uses less than half of the limit changes nothing, and lets the base rise by a fiftieth of the way', () => {
+    const hand = new Hand()
+    hand.window(100, 9)
+    hand.window(200, 9)
+    expect([hand.gradient.base, hand.gradient.limit]).toEqual([102, 20])
+  })
+
+  test('a window lasts two round trips', () => {
+    const hand = new Hand()
+    hand.window(1000)
+    const before = hand.gradient.limit
+    for (let i = 0; i < 30; i++) hand.gradient.answered(hand.now + 900, hand.now + 1999, before)
+    expect(hand.gradient.limit).toBe(before)
+    hand.gradient.answered(hand.now + 900, hand.now + 2000, before)
+    expect(hand.gradient.limit).toBe(Math.floor(grown(grown(20))))
+  })
+
+  test('what was sent before the window opened does not count', () => {
+    const hand = new Hand()
+    hand.window(100)
+    const before = hand.gradient.limit
+    for (let i = 0; i < 100; i++) hand.gradient.answered(hand.now - 1, hand.now + 700, before)
+    expect(hand.gradient.limit).toBe(before)
+  })
+})
+
 test('the limit stays between its ends, whatever happens', () => {
   const step = fc.record({ ms: fc.double({ min: 0, max: 2000, noNaN: true }), latency: fc.double({ min: 0, max: 5000, noNaN: true }), failed: fc.boolean(), count: fc.integer({ min: 1, max: 40 }) })
   fc.assert(

@@ -13,18 +13,26 @@ test('punctual is 0, whatever the phase', () => {
   expect(delay.delay).toBe(0)
 })
 
-test('the second largest of the last second', () => {
+test('the second largest of the quarters of the last second', () => {
   const delay = new LoopDelay(0)
-  run(delay, 0, [5, 0, 30, 12, 0])
-  expect(delay.delay).toBe(12)
+  // At 130, at 250 and 380, at 500 and 530: the largest are 110, 110 and 100.
+  run(delay, 0, [110, 100, 110, 100, 10])
+  expect(delay.delay).toBe(110)
+  const other = new LoopDelay(0)
+  // 80 in the first quarter, 140 in the second.
+  run(other, 0, [80, 0, 140, 5])
+  expect(other.delay).toBe(80)
 })
 
-test('one pause alone is no delay, however long; two are', () => {
+test('one pause alone is no delay, however long, and neither are two in one quarter; two in two quarters are', () => {
   const delay = new LoopDelay(0)
   const now = run(delay, 0, [0, 0, 5000, 0, 0])
   expect(delay.delay).toBe(0)
   run(delay, now, [400, 0])
   expect(delay.delay).toBe(400)
+  const short = new LoopDelay(0)
+  run(short, 0, [60, 60, 0])
+  expect(short.delay).toBe(0)
 })
 
 test('is forgotten after a second', () => {
