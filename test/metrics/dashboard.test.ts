@@ -76,7 +76,7 @@ describe('config/dashboards/weir.json', () => {
 
   it('has the rows people look for', () => {
     expect(dashboard.panels.filter(({ type }) => type === 'row').map(({ title }) => title)).toEqual([
-      'At a glance', 'Traffic', 'Latency', 'Backends', 'Fallbacks', 'Plugins', 'Models inside', 'Configuration and threads', 'Process',
+      'At a glance', 'Traffic', 'Latency', 'Backends', 'Endpoints', 'Retries and hedges', 'Fallbacks', 'Overload and deadlines', 'Plugins', 'Models inside', 'Configuration and threads', 'Process',
     ])
   })
 })
