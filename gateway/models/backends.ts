@@ -17,7 +17,15 @@ export type Find = () => Model
 
 /** A backend that runs a model. A route without a format of its own speaks OIP. */
 export function modelBackend(name: string, kind: 'onnx' | 'model', find: Find, gather: Gather): Backend {
-  return { name, kind, send: (x, leg) => infer(x, leg, find, x.route.format ?? oip, name, gather) }
+  return { name, kind, send: (x, leg) => infer(x, leg, find, x.route.format ?? oip, name, gather), available: () => isReady(find) }
+}
+
+function isReady(find: Find): boolean {
+  try {
+    return find().ready
+  } catch {
+    return false
+  }
 }
 
 /** @param backend name for the answer @throws WeirError */

@@ -33,6 +33,7 @@ class Translator implements HttpBackend {
   readonly name: string
   readonly kind = 'http'
   readonly config: HttpBackend['config']
+  readonly available?: () => boolean
   readonly #backend: Transmitter
   readonly #speaks: SpeaksConfig
   readonly #theirs: Format
@@ -44,6 +45,7 @@ class Translator implements HttpBackend {
   constructor(backend: Transmitter, speaks: SpeaksConfig, deps: RemoteDeps) {
     this.name = backend.name
     this.config = backend.config
+    if (backend.available !== undefined) this.available = () => backend.available!()
     this.#backend = backend
     this.#speaks = speaks
     this.#theirs = format(speaks.format)!

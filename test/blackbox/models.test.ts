@@ -17,6 +17,7 @@ backends:
   inside: { model: cancer, version: 2 }
   alone: { onnx: ${IRIS} }
   ids: { model: embedding }
+  unloaded: { model: logx }
   rows: { answer: { rows: { score: 0.5 } } }
   constant: { answer: { status: 200, body: "ok" } }
 routes:
@@ -24,6 +25,7 @@ routes:
   - { name: iris, match: { path: /iris }, backend: alone, format: kserve_v1 }
   - { name: hurried, match: { path: /hurried }, backend: inside, format: oip, plugins: [{ timeout: { total: 200ms } }] }
   - { name: constant, match: { path: /constant }, backend: rows, format: oip, plugins: [{ timeout: { total: 200ms } }] }
+  - { name: unloaded, match: { path: /unloaded }, backend: unloaded, format: rows, plugins: [{ fallback: { to: [constant] } }] }
   - { name: safe, match: { path: /safe }, backend: ids, format: oip, plugins: [{ fallback: { to: [constant], on: [5xx] } }] }
 `)
 })
@@ -74,4 +76,13 @@ it.each(['/hurried', '/constant'])('%s: a deadline does not wait for a caller wh
   const answer = await weir.exchange(`POST ${target} HTTP/1.1\r\nHost: weir.test\r\nContent-Length: 1000\r\n\r\n{"inputs":`, 'POST')
   expect([answer.status, (JSON.parse(answer.body.toString()) as { code: string }).code]).toEqual([504, 'TOTAL_TIMEOUT'])
   expect(performance.now() - started).toBeGreaterThan(190)
+})
+
+it('a model that was unloaded is not asked: the fallback answers at once', async () => {
+  const before = await weir.exchange(request('POST', '/unloaded', [], '{"x":1}'), 'POST')
+  expect([before.status, before.body.toString(), before.head.list('x-weir-fallback')]).toEqual([200, '{"y":0}', []])
+  expect((await fetch(`http://127.0.0.1:${weir.admin}/models/logx/unload`, { method: 'POST' })).status).toBe(200)
+  const { answer, logged } = await ask('/unloaded', '{"x":1}')
+  expect([answer.status, answer.body.toString(), answer.head.one('x-weir-fallback')]).toEqual([200, 'ok', 'unloaded;ejected'])
+  expect(logged).toMatchObject({ fallback: 'unloaded;ejected', backend: 'constant', model: null })
 })
