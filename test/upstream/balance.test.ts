@@ -103,6 +103,17 @@ describe('least_request', () => {
     expect(counts(arranged('least_request', all), all, 1000)).toEqual([0, 1000])
   })
 
+  it('the second of the two is drawn by weight from the others', () => {
+    for (const [shares, busy] of [[[7, 1, 2], 0], [[1, 7, 2], 1], [[1, 2, 7], 2]] as const) {
+      const all = endpoints(...shares)
+      all[busy]!.inFlight = 1000
+      const found = counts(arranged('least_request', all), all, 30_000)
+      expect(found[busy]).toBe(0)
+      // Drawn first with their share, or second to the busy one in the ratio of theirs: 1 to 2 either way.
+      expectShares(found.filter((_, i) => i !== busy), [1, 2])
+    }
+  })
+
   it('with requests that stay, the numbers under way follow the weights', () => {
     const all = endpoints(1, 2, 5)
     const made = arranged('least_request', all)
