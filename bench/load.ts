@@ -71,7 +71,7 @@ const UNIT_MS: Readonly<Record<string, number>> = { us: 1e-3, ms: 1, s: 1e3, m: 
 
 /** Out of what `--latency` prints: `99%    1.23ms`. */
 function percentile(text: string, percent: number): number {
-  const [, value, unit] = new RegExp(`^ *${percent}% +([\\d.]+)(us|ms|s|m)$`, 'm').exec(text) ?? []
+  const [, value, unit] = new RegExp(`^ *${percent}% +([\\d.]+)(us|ms|s|m) *$`, 'm').exec(text) ?? []
   if (value === undefined) throw new Error(`wrk printed no ${percent}% of the latency:\n${text}`)
   return Number(value) * UNIT_MS[unit!]!
 }

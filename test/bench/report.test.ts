@@ -31,7 +31,7 @@ describe('wrk', () => {
      50%  500.00us
      75%    2.35ms
      90%    4.14ms
-     99%    1.20s
+     99%    1.20s 
   164403 requests in 5.10s, 70.87MB read
 Requests/sec:  32238.60
 `
