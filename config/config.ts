@@ -285,7 +285,7 @@ export interface InferenceConfig {
 
 /** When the gateway itself has too much to do; each signal null = not looked at. */
 export interface OverloadConfig {
-  /** Delay of a data thread's event loop (p99 of the last second), milliseconds: `sheddable` routes are shed from here, `standard` ones from twice, `critical` ones from four times this. */
+  /** Delay of a data thread's event loop that recurs within a second, milliseconds: `sheddable` routes are shed from here, `standard` ones from twice, `critical` ones from four times this. */
   readonly loop_delay_ms: number | null
   /** Resident memory as a share of the cgroup's limit (or the machine's memory): sheddable from here, standard and critical from two thirds and all of the way to 1. */
   readonly memory: number | null

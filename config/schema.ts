@@ -154,7 +154,7 @@ const Speaks = Type.Union(
       'The format, and which model.',
     ),
   ],
-  { description: 'What this backend speaks, when callers of its routes speak something else (`format:` of the route): requests and answers are translated.' },
+  { description: 'What this backend speaks, when callers of its routes speak something else (`format:` of the route): requests and answers are translated. The same format on both sides: nothing is changed, path included.' },
 )
 
 const Health = Strict(
@@ -405,10 +405,10 @@ const sections: Properties = {
   overload: optional(
     Strict(
       {
-        loop_delay: optional(Type.Union([OneOf(['off'], 'Not looked at.'), Duration({ description: 'So long.' })], { description: 'Delay of a data thread’s event loop from which `sheddable` routes are shed; `standard` ones from twice, `critical` ones from four times as much.', default: '100ms' })),
+        loop_delay: optional(Type.Union([OneOf(['off'], 'Not looked at.'), Duration({ description: 'So long.' })], { description: 'Delay of a data thread’s event loop, recurring within a second, from which `sheddable` routes are shed; `standard` ones from twice, `critical` ones from four times as much.', default: '100ms' })),
         memory: optional(Type.Union([OneOf(['off'], 'Not looked at.'), Percent({ description: 'So much.' })], { description: 'Resident memory, as a share of what the process may have, from which `sheddable` routes are shed; the others follow on the way to 100 %.', default: '90%' })),
       },
-      'When the gateway itself is overloaded: 503 with Retry-After, least critical routes first.',
+      'When the gateway itself is overloaded: 503 with Retry-After, least critical routes first. Of `limits.in_flight`, `sheddable` routes get three quarters.',
       { default: {} },
     ),
   ),
