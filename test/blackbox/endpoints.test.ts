@@ -39,16 +39,15 @@ async function times(weir: Weir, count: number, fields: string[] = []): Promise<
   return found
 }
 
-interface State {
-  readonly url: string
+interface Line {
   readonly address: string
-  readonly health: string
-  readonly ejection: { readonly reason: string; readonly until: string | null } | null
-  readonly requests: number
+  readonly state: string
+  readonly why: string | null
+  readonly threads: readonly { readonly health: string; readonly ejection: { readonly reason: string; readonly until: string | null } | null }[]
 }
-async function states(weir: Weir): Promise<State[]> {
-  const body = (await (await fetch(`http://127.0.0.1:${weir.admin}/backends`)).json()) as { backends: { threads: { state: State[] }[] }[] }
-  return body.backends[0]!.threads[0]!.state
+async function lines(weir: Weir): Promise<Line[]> {
+  const body = (await (await fetch(`http://127.0.0.1:${weir.admin}/backends`)).json()) as { backends: { endpoints: Line[] }[] }
+  return body.backends[0]!.endpoints
 }
 
 describe('an endpoint that fails', () => {
@@ -59,10 +58,11 @@ describe('an endpoint that fails', () => {
     const found = await times(weir, 60)
     expect(found.filter((one) => one === '500').length).toBe(5)
     expect(a!.requests.length).toBe(5)
-    const [bad, good] = await states(weir)
-    expect(bad!.ejection!.reason).toBe('consecutive')
-    expect(Date.parse(bad!.ejection!.until!)).toBeGreaterThan(Date.now())
-    expect([good!.ejection, good!.health]).toEqual([null, 'unknown'])
+    const [bad, good] = await lines(weir)
+    expect([bad!.state, bad!.threads[0]!.ejection!.reason]).toEqual(['ejected', 'consecutive'])
+    expect(bad!.why).not.toBe(null)
+    expect(Date.parse(bad!.threads[0]!.ejection!.until!)).toBeGreaterThan(Date.now())
+    expect([good!.state, good!.why, good!.threads[0]!.health]).toEqual(['available', null, 'unknown'])
     const metrics = await weir.metrics()
     const value = (state: string): number => metrics.sum('weir_endpoints', { backend: 'up', state })
     expect([value('available'), value('ejected'), metrics.sum('weir_ejections_total', { backend: 'up', reason: 'consecutive' })]).toEqual([2, 1, 1])
@@ -91,7 +91,7 @@ describe('an endpoint that fails', () => {
     await load(() => a!.requests.length > probes + 5)
     // One probe interval with its jitter, and what a busy machine adds.
     expect(performance.now() - up).toBeLessThan(440 + 400)
-    expect((await states(weir))[0]!.ejection).toBe(null)
+    expect((await lines(weir))[0]!.state).toBe('available')
   })
 
   it('takes nobody with it: the last one stays, whatever it answers', async () => {
@@ -99,7 +99,7 @@ describe('an endpoint that fails', () => {
     a!.onRequest = b!.onRequest = () => answer(500, [], 'x')
     const weir = await start(urls(a!, b!))
     expect(new Set(await times(weir, 40))).toEqual(new Set(['500']))
-    expect((await states(weir)).filter(({ ejection }) => ejection !== null).length).toBe(1)
+    expect((await lines(weir)).filter(({ state }) => state === 'ejected').length).toBe(1)
   })
 
   it('where all may go, all are gone: 503 NO_ENDPOINT with Retry-After, in a sentence without addresses', async () => {
@@ -160,7 +160,7 @@ describe('who is asked', () => {
   it('by name, resolved by weir: the address is shown, Host and connections are as before', async () => {
     const [a] = await upstreams(1)
     const weir = await start(`url: "http://localhost:${a!.port}", dns_refresh: 50ms, host: backend`)
-    await expect.poll(async () => (await states(weir))[0]!.address, { timeout: 3000 }).toBe('127.0.0.1')
+    await expect.poll(async () => (await lines(weir))[0]!.address, { timeout: 3000 }).toBe('127.0.0.1')
     expect(await times(weir, 3)).toEqual(['a', 'a', 'a'])
     expect(a!.requests[0]!.head.one('host')).toBe(`localhost:${a!.port}`)
     await expect.poll(async () => (await weir.metrics()).sum('weir_dns_refreshes_total', { result: 'ok' }), { timeout: 3000 }).toBeGreaterThan(2)
