@@ -78,12 +78,12 @@ function translation({ format }: RouteConfig, backend: BackendConfig | undefined
 }
 
 /** Options of a plugin that stand on a level of their own: the timeout plugin has one deadline outside and one inside. */
-const OPTION_LEVELS: Readonly<Record<string, Nesting>> = { total: 'total', per_try: 'attempt' }
+const OPTION_LEVELS: Readonly<Record<string, Nesting>> = { total: 'total', per_try: 'attempt', first_token: 'attempt' }
 
 function levelsOf(config: PluginConfig, plugin: Plugin | undefined): Nesting[] {
   if (plugin?.nesting !== undefined) return [plugin.nesting]
   const options = typeof config.options === 'object' && config.options !== null ? Object.keys(config.options) : []
-  return config.use === null ? options.flatMap((name) => OPTION_LEVELS[name] ?? []) : []
+  return config.use === null ? [...new Set(options.flatMap((name) => OPTION_LEVELS[name] ?? []))] : []
 }
 
 /** The fixed order of what wraps the backend call, whatever the order in the file. */

@@ -171,6 +171,7 @@ export class Control {
       if (ok) {
         this.#runs(reading.config!, issues)
         this.#options.log.info('the configuration was reloaded', { hash: reading.config!.hash })
+        if (issues.length > 0) this.#options.log.warn(this.#options.format(issues).trimEnd())
       } else {
         this.#issues = issues
         this.#metrics.weir_config_synchronized().set(0)

@@ -4,6 +4,7 @@ import { isSecretName } from '../../config/effective.ts'
 import { explainConfig, explainRequest, redact } from '../../config/explain.ts'
 import { configFromFlags } from '../../config/flags.ts'
 import { loadConfig } from '../../config/load.ts'
+import { builtIn } from '../../config/registry.ts'
 import { parts } from './parts.ts'
 
 const SECRET = 'sk-very-secret-value'
@@ -88,6 +89,17 @@ backend  usual: http://10.0.0.2, http://10.0.0.3 (least_request)
 bodies   format rows; buffered, if a plugin asks, up to 64MiB
 `)
   })
+  test.each([
+    ['{ fault: { abort: { status: 503, percent: 1% } } }', 'attempt ⊃ fault', 1],
+    ['{ fault: { abort: { status: 503, percent: 1% } } }, { timeout: { total: 2s, per_try: 1s, first_token: 1s } }, { retry: {} }', 'total (timeout) ⊃ retry ⊃ attempt (timeout) ⊃ fault', 1],
+    ['{ concurrency: {} }, { hedge: {} }', 'admission (concurrency) ⊃ hedge ⊃ attempt', 0],
+  ])('nesting of %s; faults are warned of', async (plugins, nesting, warnings) => {
+    const text = `backends: { up: { url: "http://h" } }\nroutes: [{ name: r, match: { path: /s }, backend: up, plugins: [${plugins}] }]`
+    const { config, issues } = await loadConfig({ file: 'weir.yaml', text, env: {} }, { ...parts, plugins: builtIn })
+    expect(explainRequest(config!, { method: 'POST', path: '/s' }, builtIn).split('\n')).toContain(`send     ${nesting} → up`)
+    expect(issues.map(({ severity, rule, path }) => [severity, rule, path])).toEqual(Array.from({ length: warnings }, () => ['warning', 'caution', 'routes[0].plugins[0].fault']))
+  })
+
   test.each([
     ['rows', '{ format: oip, model: fraud, version: 2 }', '         translated: rows → oip, model fraud version 2'],
     ['oip', 'mlflow', '         translated: oip → mlflow'],
