@@ -163,6 +163,8 @@ export class Leg implements LegWatcher {
   deadline: number
   /** Endpoints that were asked, when somebody above may ask again and prefers another; null = nobody does. Shared with all legs below. */
   tried: object[] | null
+  /** The second of two requests of the same exchange; backends are told (`x-weir-hedge`). Inherited. */
+  hedge: boolean
   /** Who is told what happens here; null = the exchange is not traced. Inherited. */
   trace: Trace | null
   #cause: WeirError | null = null
@@ -179,6 +181,7 @@ export class Leg implements LegWatcher {
     this.peek = parent === null ? 0 : parent.peek
     this.deadline = parent === null ? Infinity : parent.deadline
     this.tried = parent === null ? null : parent.tried
+    this.hedge = parent !== null && parent.hedge
     this.trace = parent === null ? null : parent.trace
     if (parent === null) return
     if (parent.cancelled !== null) this.#cause = parent.cancelled

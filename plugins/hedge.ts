@@ -165,6 +165,7 @@ class Race {
     this.#underWay++
     this.#leg.trace?.event('hedge')
     this.#second = this.#leg.child()
+    this.#second.hedge = true
     this.#await(this.#second, Promise.resolve(this.#next(this.#x, this.#second)))
   }
 

@@ -11,8 +11,10 @@ export interface Budget {
   readonly ms: number
 }
 
-/** @param budget null = there is no deadline */
-export type WriteHead = (x: Outgoing, endpoint: EndpointConfig, budget?: Budget | null) => string
+/** @param budget null = there is no deadline @param hedge the second of two requests, which the backend is told */
+export type WriteHead = (x: Outgoing, endpoint: EndpointConfig, budget?: Budget | null, hedge?: boolean) => string
+
+const HEDGE = 'x-weir-hedge: 1\r\n'
 
 /** True when the body can only be framed by chunks. */
 export function needsChunks(body: Body): boolean {
@@ -26,10 +28,10 @@ export function headWriter(config: HttpBackendConfig): WriteHead {
   const fixedHost = typeof config.host === 'object' ? config.host.name : null
   const keepHost = config.host === 'keep'
   const asTheyAre = keepHost && overridden.size === 0
-  return function writeHead(x, endpoint, left = null) {
+  return function writeHead(x, endpoint, left = null, hedge = false) {
     const budget = left === null || left.header === '' ? null : left
     const target = x.target === '*' ? '*' : endpoint.prefix + x.target
-    const start = `${x.method} ${target} HTTP/1.1\r\n`
+    const start = `${x.method} ${target} HTTP/1.1\r\n${hedge ? HEDGE : ''}`
     // Nothing to change: the lines go as they came.
     if (asTheyAre && x.fields.marked('host')) {
       if (budget === null) return start + x.fields.lines + framing(x)

@@ -183,7 +183,9 @@ class Call implements AttemptOwner {
     const endpoint = transport.pick(x, this.#leg)
     if (endpoint === null) return this.#refused()
     const { pool, gate } = endpoint
-    const connection = (onlyFresh ? (pool.fresh() ?? pool.kept()) : (pool.kept() ?? pool.fresh()))!
+    // Who failed once may have lost every kept connection at the same time.
+    const anew = onlyFresh || (this.#leg.tried !== null && this.#leg.tried.includes(endpoint))
+    const connection = (anew ? (pool.fresh() ?? pool.kept()) : (pool.kept() ?? pool.fresh()))!
     this.#endpoint = endpoint
     if (gate !== null) this.#probe = gate.begin()
     if (this.#leg.tried !== null) this.#leg.tried.push(endpoint)
@@ -192,7 +194,7 @@ class Call implements AttemptOwner {
     x.attempts++
     x.upstream = endpoint
     this.#trace = this.#leg.trace === null ? null : this.#leg.trace.attempt({ method: x.method, target: x.target, fields: x.fields, backend: transport.name, endpoint: endpoint.config, attempt: x.attempts })
-    const head = transport.writeHead(x, endpoint.config, budget)
+    const head = transport.writeHead(x, endpoint.config, budget, this.#leg.hedge)
     new Attempt(x, this.#leg, connection, head, needsChunks(x.body), transport.timeoutsOf(this.#leg), this).begin()
   }
 

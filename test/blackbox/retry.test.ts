@@ -103,6 +103,19 @@ describe('what is not tried again', () => {
     }
   })
 
+  it('of two kept connections that have both gone stale only one is tried: the retry opens a new one', async () => {
+    const both = Promise.all([post('/listed/a'), post('/listed/a')])
+    const waiting: Peer[] = []
+    first.onRequest = (_request, peer) => void waiting.push(peer)
+    await expect.poll(() => waiting.length).toBe(2)
+    for (const peer of waiting) await peer.send(answer(200, [], 'ok'))
+    expect((await both).map(({ status }) => status)).toEqual([200, 200])
+    // A restart of the backend that takes every kept connection along, told to weir only when it writes.
+    first.onRequest = (_request, peer) => (waiting.includes(peer) ? peer.reset() : answer(200, [], 'fresh'))
+    const got = await post('/listed/a')
+    expect([got.status, got.body.toString(), got.head.one('x-weir-attempts')]).toEqual([200, 'fresh', '2'])
+  })
+
   it('a body longer than `replay`, which streams', async () => {
     turns(first, reset)
     const got = await weir.exchange(request('PUT', '/one/a', [], 'x'.repeat(1 << 20)), 'PUT')
@@ -145,6 +158,8 @@ it('a hedge: the second request goes to the other endpoint, its answer is taken,
   const got = await get('/hedge/b')
   expect([got.status, got.body.toString(), got.head.one('x-weir-attempts')]).toEqual([200, 'quick', '2'])
   expect([first, second].map(({ requests }) => requests.filter(({ target }) => target === '/hedge/b').length)).toEqual([1, 1])
+  const marks = [first, second].flatMap(({ requests }) => requests.filter(({ target }) => target === '/hedge/b').map(({ head }) => head.list('x-weir-hedge')))
+  expect(marks.sort()).toEqual([[], ['1']])
   expect(first.requests.length + second.requests.length).toBe(before + 2)
   await stalled[0]!.untilOver()
   const metrics = await weir.metrics()
