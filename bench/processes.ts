@@ -65,7 +65,7 @@ export function start(core: number | string, file: string, args: readonly string
     residentMib: () => (sum(pid, (fields) => number(fields[21])) * PAGE_BYTES) / 2 ** 20,
     async stop() {
       child.kill('SIGTERM')
-      const hard = setTimeout(() => child.kill('SIGKILL'), 5000)
+      const hard = setTimeout(() => killAll(pid), 5000)
       await ended
       clearTimeout(hard)
       children.delete(child)
@@ -77,7 +77,18 @@ const children = new Map<ChildProcess, () => string>()
 
 /** Whatever happens to the bench, nothing it started outlives it. */
 export function stopAll(): void {
-  for (const child of children.keys()) child.kill('SIGKILL')
+  for (const child of children.keys()) killAll(child.pid!)
+}
+
+/** The workers of a server that is killed would go on without it. */
+function killAll(root: number): void {
+  for (const pid of tree(root)) {
+    try {
+      process.kill(pid, 'SIGKILL')
+    } catch {
+      // It ended by itself meanwhile.
+    }
+  }
 }
 
 /** Waits until `url` answers 2xx. @returns milliseconds from the call */
