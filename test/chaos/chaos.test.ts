@@ -186,7 +186,7 @@ describe('the judge', () => {
     expect(judge(scenario, { ...seen, got: { ...got, how: 'honest' } }).verdict).toBe('safe')
     expect(judge(scenario, { ...seen, got: { ...got, how: 'wrong' } }).verdict).toBe('fail')
     expect(judge(scenario, { ...seen, ms: TOTAL_MS + SLACK_MS + 1 }).verdict).toBe('fail')
-    expect(judge(scenarios.find(({ id }) => id === 'S06')!, seen).why).toBe('the primary saw 0 requests, not 1')
+    expect(judge(scenarios.find(({ id }) => id === 'S06')!, seen).why).toMatch(/the primary saw 0 requests, not 1/)
   })
 })
 
