@@ -21,6 +21,7 @@ export { type Assurance, assure } from './assure.ts'
 export { Failures, type Word } from './failures.ts'
 export { Limiter, type LimiterMetrics } from './limiter.ts'
 export { HOLD_BYTES, hold, streams } from './hold.ts'
+export { paused } from './pause.ts'
 export { type EventKind, type EventScanner, FirstContent, scannerOf, type StreamEvent } from './sse.ts'
 export type { Timer } from './clock.ts'
 export type { Counter, Declarations, Handles, Histogram }

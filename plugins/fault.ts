@@ -1,4 +1,4 @@
-import { type Answer, type Backend, BackendName, type Body, ConditionText, type Counter, Defaulted, Duration, type Exchange, type Flow, type Host, type Leg, type LegWatcher, Percent, plugin, type Reply, reply, type Send, type Sink, Size, Type, WeirError } from '../gateway/plugin.ts'
+import { type Answer, type Backend, BackendName, type Body, ConditionText, type Counter, Defaulted, Duration, type Exchange, type Flow, type Leg, paused, Percent, plugin, type Reply, reply, type Send, type Sink, Size, Type, WeirError } from '../gateway/plugin.ts'
 
 const Share = (what: string) => Percent({ description: `Share of attempts ${what}.` })
 const Delay = Type.Optional(
@@ -112,7 +112,7 @@ export default plugin({
       const limit = leg.limits.response_headers_ms
       const late = limit > 0 && limit < ms
       try {
-        await paused(host, leg, late ? limit : ms)
+        await paused(host.after, leg, late ? limit : ms)
       } finally {
         active--
         // As a caller of the backend waits for it.
@@ -160,23 +160,6 @@ function failure(x: Exchange, leg: Leg, status: number): Reply {
   const answer = reply(status, { error: 'This failure was injected by the fault plugin.', request_id: x.requestId })
   answer.backend = leg.backend.name
   return answer
-}
-
-/** Rejects with the leg's cause when that is cancelled first. */
-function paused(host: Pick<Host, 'after'>, leg: Leg, ms: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = host.after(ms, () => {
-      leg.unwatch(watcher)
-      resolve()
-    })
-    const watcher: LegWatcher = {
-      legCancelled(cause) {
-        timer.cancel()
-        reject(cause)
-      },
-    }
-    leg.watch(watcher)
-  })
 }
 
 // ---------------------------------------------------------------- cut answers

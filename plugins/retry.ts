@@ -1,6 +1,6 @@
 import { backoff, retryAfter } from '../gateway/stats/backoff.ts'
 import { BEAT_MS, Budget, BUDGET_BYTES } from '../gateway/stats/budget.ts'
-import { type Answer, type Code, type Counter, Defaulted, Duration, type Exchange, Failures, type Flow, type Host, type Leg, type LegWatcher, Percent, plugin, type Send, type Sink, Size, Type, WeirError, type Word } from '../gateway/plugin.ts'
+import { type Answer, type Code, type Counter, Defaulted, Duration, type Exchange, Failures, type Flow, type Leg, paused, Percent, plugin, type Send, type Sink, Size, Type, WeirError, type Word } from '../gateway/plugin.ts'
 import { budgetCell } from './slots/retry_budget.ts'
 
 /** How one try fared: an answer or an error, and why it may be tried again, in a word of `on` or `header`; null = it may not. */
@@ -139,7 +139,7 @@ export default plugin({
     async function again(x: Exchange, leg: Leg, next: Send, failed: Outcome, pause: number): Promise<Outcome> {
       const drain = Drain.of(failed.answer)
       try {
-        await paused(host, leg, pause)
+        await paused(host.after, leg, pause)
         const result = await outcome(x, leg, next(x, leg))
         results.get(failed.word!)![result.error === null && result.word === null ? 1 : 0].add()
         return result
@@ -259,23 +259,6 @@ class Conditions {
 }
 
 // ---------------------------------------------------------------- between two tries
-
-/** Rejects with the leg's cause when that is cancelled first. */
-function paused(host: Pick<Host, 'after'>, leg: Leg, ms: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = host.after(ms, () => {
-      leg.unwatch(watcher)
-      resolve()
-    })
-    const watcher: LegWatcher = {
-      legCancelled(cause) {
-        timer.cancel()
-        reject(cause)
-      },
-    }
-    leg.watch(watcher)
-  })
-}
 
 /** An answer that nobody wants: read while the next try is under way if it is short, so that its connection can be used again, else given up. */
 class Drain implements Sink {
