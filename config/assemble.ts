@@ -1,4 +1,5 @@
 /** From valid parts of the file to the types of `config.ts`. Each function reports what the schema cannot say and gives null then. */
+import { checkSelector } from '../gateway/expression/selector.ts'
 import { isComplaint, parseAddress, parseEndpoint } from './addresses.ts'
 import type { Address, AdminConfig, AnswerBackendConfig, BackendConfig, BatchingConfig, EjectionConfig, EndpointConfig, HealthConfig, HttpBackendConfig, ListenConfig, ServerTls, SpeaksConfig, UpstreamTls } from './config.ts'
 import { needFile } from './files.ts'
@@ -109,6 +110,16 @@ function speaks(scene: Scene, written: WrittenSpeaks | undefined, path: string):
   return { format, model, version: String(version), columns }
 }
 
+function hashBy(scene: Scene, balance: WrittenHttp['balance'], path: string): string {
+  if (typeof balance !== 'object') return ''
+  const complaint = checkSelector(balance.hash)
+  if (complaint !== null) complain(scene, join(path, 'hash'), { rule: 'bad-selector', message: complaint, help: '' })
+  else if (/^(input|output)\./.test(balance.hash)) {
+    complain(scene, join(path, 'hash'), { rule: 'bad-selector', message: '`hash` cannot look into bodies', help: 'Use `header.…`, `cookie.…`, `query.…` or `client.ip`.' })
+  }
+  return balance.hash
+}
+
 function http(scene: Scene, name: string, written: WrittenHttp, path: string): HttpBackendConfig | null {
   const places = written.url !== undefined ? [[written.url, join(path, 'url')] as const] : (written.urls ?? []).map((one, i) => [one, join(join(path, 'urls'), i)] as const)
   const endpoints: EndpointConfig[] = []
@@ -130,7 +141,7 @@ function http(scene: Scene, name: string, written: WrittenHttp, path: string): H
   return {
     kind: 'http', name, endpoints, headers,
     balance: typeof written.balance === 'object' ? 'hash' : (written.balance ?? 'least_request'),
-    hash_by: typeof written.balance === 'object' ? written.balance.hash : '',
+    hash_by: hashBy(scene, written.balance, join(path, 'balance')),
     slow_start_ms: written.slow_start, panic: written.panic / 100, dns_refresh_ms: written.dns_refresh,
     health: health(scene, written.health, join(path, 'health')),
     ejection: ejection(scene, written.ejection, join(path, 'ejection')),

@@ -45,7 +45,7 @@ export function loadSections(scene: Scene, file: Data, schema: JsonSchema, paral
     overload: loadOverload(section('overload', ['loop_delay'])),
     tracing: loadTracing(section('tracing')),
     zone: section<string | undefined>('zone') ?? '',
-    deadlines: { header: section<{ header: string }>('deadlines').header.toLowerCase() },
+    deadlines: loadDeadlines(scene, section('deadlines')),
   }
 }
 
@@ -103,6 +103,15 @@ function loadModels(scene: Scene, written: string | WrittenModels | undefined): 
     batching: batching(rest.batching),
     watch_ms: watch === 'off' ? 0 : watch,
   }
+}
+
+/** These carry time in units of their own, and are read and rewritten anyway. */
+const OTHER_DEADLINES = ['grpc-timeout', 'x-envoy-expected-rq-timeout-ms', 'x-envoy-upstream-rq-timeout-ms']
+
+function loadDeadlines(scene: Scene, { header }: { readonly header: string }): Config['deadlines'] {
+  const name = header.toLowerCase()
+  if (OTHER_DEADLINES.includes(name)) complain(scene, 'deadlines.header', { rule: 'bad-header', message: `\`${name}\` cannot be this header`, help: 'It is read and rewritten anyway; name another one.' })
+  return { header: name }
 }
 
 function loadOverload({ loop_delay, memory }: { readonly loop_delay: 'off' | number; readonly memory: 'off' | number }): OverloadConfig {

@@ -18,7 +18,7 @@ export interface Outcome {
 }
 
 /** What a running process does not change. */
-const FIXED = ['listen', 'admin', 'metrics', 'threads', 'state', 'timeouts', 'limits', 'access_log', 'inference', 'tracing'] as const satisfies readonly (keyof Config)[]
+const FIXED = ['listen', 'admin', 'metrics', 'threads', 'state', 'timeouts', 'limits', 'access_log', 'inference', 'tracing', 'zone'] as const satisfies readonly (keyof Config)[]
 
 export function failed(issues: readonly Issue[]): boolean {
   return issues.some(({ severity }) => severity === 'error')
