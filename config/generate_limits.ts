@@ -16,6 +16,7 @@ import { MAX_COLUMNS } from '../gateway/payload/table.ts'
 import { MAX_PASSES } from '../gateway/server/forwarded.ts'
 import { EVENT_BYTES } from '../gateway/sse.ts'
 import { endings } from '../gateway/telemetry/endings.ts'
+import { MAX_SPANS } from '../gateway/telemetry/tracer.ts'
 import { MAX_BYTES as LOG_BYTES } from '../gateway/telemetry/writer.ts'
 import { MAX_WAITING } from '../gateway/threads/live.ts'
 import { MAX_BYTES as METADATA_BYTES } from '../gateway/translate/remote.ts'
@@ -156,6 +157,7 @@ export const GROUPS: Readonly<Record<string, readonly Row[]>> = {
     option('drain.grace', { effect: 'The listener closes.' }),
     option('drain.deadline', { codes: ['DRAINING'], effect: 'What is left is cut; `DRAINING` is for requests that come before the first configuration runs.', counted: REFUSED }),
     fixed(MAX_CELLS, 'count', 'gateway/metrics.ts: MAX_CELLS', 'Numbers of all metrics of one thread.', { effect: 'Further series are not shown.', counted: ['weir_series_dropped_total'] }),
+    fixed(MAX_SPANS, 'count', 'gateway/telemetry/tracer.ts: MAX_SPANS', 'Spans of a data thread that wait for the collector.', { effect: 'Further spans are dropped.', counted: ['weir_trace_spans_dropped_total'] }),
     fixed(LOG_BYTES, 'bytes', 'gateway/telemetry/writer.ts: MAX_BYTES', 'Lines of a log that wait for a slow reader or disk.', { effect: 'Further lines are dropped.', counted: ['weir_log_lines_dropped_total'] }),
     fixed(MAX_FILE_BYTES, 'bytes', 'config/source.ts: MAX_FILE_BYTES', 'The configuration file.', { effect: 'It is refused.' }),
     fixed(ADMIN_CONNECTIONS, 'count', 'gateway/admin/server.ts: MAX_CONNECTIONS', 'Connections to the admin listener.', { effect: 'Further ones are closed.' }),

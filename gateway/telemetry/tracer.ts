@@ -3,6 +3,11 @@ import type { Fields } from '../headers.ts'
 import type { Trace } from '../trace.ts'
 import type { ExchangeRecord } from './access.ts'
 
+/** Spans that may wait for the collector, those on their way to it included; as OpenTelemetry's batch processor. */
+export const MAX_SPANS = 2048
+/** Longest time of one export, retries of the exporter included; then its spans are given up. */
+export const EXPORT_MS = 10_000
+
 /** What a trace takes from the head of a request. */
 export interface TracedHead {
   readonly method: string

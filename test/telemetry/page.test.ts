@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { accessLog, type ExchangeRecord } from '../../gateway/telemetry/access.ts'
 import { endings, MARK_FLAGS } from '../../gateway/telemetry/endings.ts'
-import { BATCH, EXPORT_MS, MAX_PENDING } from '../../gateway/telemetry/tracing/batches.ts'
+import { EXPORT_MS, MAX_SPANS } from '../../gateway/telemetry/tracer.ts'
+import { BATCH } from '../../gateway/telemetry/tracing/batches.ts'
 import { TRACE_EVENTS } from '../../gateway/trace.ts'
 import { FakeClock } from '../fake_clock.ts'
 import { readSources, root } from '../helpers/imports.ts'
@@ -49,7 +50,7 @@ it('marks are those of the code', () => {
 })
 
 it('numbers', () => {
-  expect([MAX_PENDING, EXPORT_MS, BATCH <= MAX_PENDING]).toEqual([2048, 10_000, true])
+  expect([MAX_SPANS, EXPORT_MS, BATCH <= MAX_SPANS]).toEqual([2048, 10_000, true])
   expect(page).toContain('2,048 spans')
   expect(page).toContain('within 10 s')
 })

@@ -11,7 +11,8 @@ import { WeirError } from '../../gateway/errors.ts'
 import { Fields } from '../../gateway/headers.ts'
 import { Registry } from '../../gateway/metrics.ts'
 import type { ExchangeRecord } from '../../gateway/telemetry/access.ts'
-import { BATCH, EXPORT_MS, MAX_PENDING } from '../../gateway/telemetry/tracing/batches.ts'
+import { EXPORT_MS, MAX_SPANS } from '../../gateway/telemetry/tracer.ts'
+import { BATCH } from '../../gateway/telemetry/tracing/batches.ts'
 import { Tracing } from '../../gateway/telemetry/tracing/tracing.ts'
 import { tracingMetrics } from '../../gateway/vital.ts'
 import { FakeClock, settled } from '../fake_clock.ts'
@@ -247,18 +248,18 @@ describe('what waits for the collector', () => {
   it('is bounded while the collector hangs; what finds no room is dropped and counted, and the batch is given up in time', () => {
     const { clock, collector, begin, counts, said } = bench()
     collector.mode = 'hang'
-    spans(begin, MAX_PENDING + 7)
-    expect(counts()).toEqual({ exported: 0, queue: 7, export: 0, closed: 0, pending: MAX_PENDING })
+    spans(begin, MAX_SPANS + 7)
+    expect(counts()).toEqual({ exported: 0, queue: 7, export: 0, closed: 0, pending: MAX_SPANS })
     clock.advance(EXPORT_MS)
-    expect(counts()).toMatchObject({ export: BATCH, pending: MAX_PENDING - BATCH })
+    expect(counts()).toMatchObject({ export: BATCH, pending: MAX_SPANS - BATCH })
     expect(said).toEqual(['spans do not reach the collector; they are dropped until they do'])
     collector.mode = 'take'
     clock.advance(EXPORT_MS)
-    expect(counts()).toEqual({ exported: MAX_PENDING - 2 * BATCH, queue: 7, export: 2 * BATCH, closed: 0, pending: 0 })
+    expect(counts()).toEqual({ exported: MAX_SPANS - 2 * BATCH, queue: 7, export: 2 * BATCH, closed: 0, pending: 0 })
     expect(said).toHaveLength(2)
     // An answer that comes after all changes nothing.
     collector.answer()
-    expect(counts()).toEqual({ exported: MAX_PENDING - 2 * BATCH, queue: 7, export: 2 * BATCH, closed: 0, pending: 0 })
+    expect(counts()).toEqual({ exported: MAX_SPANS - 2 * BATCH, queue: 7, export: 2 * BATCH, closed: 0, pending: 0 })
   })
 
   it.each(['refuse', 'throw'] as const)('a collector that cannot (%s) costs spans and nothing else', (mode) => {
@@ -311,7 +312,7 @@ describe('what waits for the collector', () => {
           else if (what === 'answer') collector.answer()
           else collector.mode = what
           expect(total(counts())).toBe(finished)
-          expect(counts().pending).toBeLessThanOrEqual(MAX_PENDING)
+          expect(counts().pending).toBeLessThanOrEqual(MAX_SPANS)
           expect(counts().pending).toBeGreaterThanOrEqual(0)
           expect(collector.largest).toBeLessThanOrEqual(BATCH)
         }

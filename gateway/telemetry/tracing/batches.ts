@@ -7,14 +7,12 @@ import type { ReadableSpan, SpanExporter, SpanProcessor } from '@opentelemetry/s
 import type { Clock, Timer } from '../../clock.ts'
 import type { Handles } from '../../metrics.ts'
 import type { tracingMetrics } from '../../vital.ts'
+import { EXPORT_MS, MAX_SPANS } from '../tracer.ts'
 
-/** Spans that may wait, those of a batch under way included. Defaults of OpenTelemetry's batch processor. */
-export const MAX_PENDING = 2048
+/** As OpenTelemetry's batch processor. */
 export const BATCH = 512
 /** A batch that is not full leaves after this. */
 const DELAY_MS = 1_000
-/** Longest time of one export, retries of the exporter included; then the batch is given up. */
-export const EXPORT_MS = 10_000
 
 export interface BatchDeps {
   readonly exporter: SpanExporter
@@ -49,7 +47,7 @@ export class Batches implements SpanProcessor {
 
   onEnd(span: ReadableSpan): void {
     if (this.#closed) return this.#dropped.closed.add()
-    if (this.#waiting.length + this.#leaving >= MAX_PENDING) return this.#dropped.queue.add()
+    if (this.#waiting.length + this.#leaving >= MAX_SPANS) return this.#dropped.queue.add()
     this.#waiting.push(span)
     this.#pending.add()
     if (this.#leaving > 0) return
