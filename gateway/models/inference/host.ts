@@ -48,19 +48,14 @@ export class InlineHost implements ModelHost {
     const waiting = new Waiting<Run>(leg)
     if (!waiting.over) {
       const rows = rowsOf(inputs)
-      const run = rows !== null && rows > this.#pace.rows ? this.#slices(inputs, outputs, rows, waiting) : this.#whole(inputs, outputs)
-      run.then(waiting.resolve, waiting.reject)
+      if (rows !== null && rows > this.#pace.rows) this.#slices(inputs, outputs, rows, waiting).then(waiting.resolve, waiting.reject)
+      else this.#session.run(inputs, outputs).then((run) => waiting.resolve(whole(run, inputs)), waiting.reject)
     }
     return waiting.promise
   }
 
   close(): Promise<void> {
     return this.#session.close()
-  }
-
-  async #whole(inputs: readonly Column[], outputs: readonly string[]): Promise<Run> {
-    const run = await this.#session.run(inputs, outputs)
-    return { ...run, queued_ms: 0, runs: 1, batch_rows: inputs[0]?.shape[0] ?? 0 }
   }
 
   async #slices(inputs: readonly Column[], outputs: readonly string[], rows: number, waiting: Waiting<Run>): Promise<Run> {
@@ -73,7 +68,7 @@ export class InlineHost implements ModelHost {
       if (rowsOf(run.columns) !== to - from) {
         // The made-up rows at load were taken in, these are not.
         this.#pace.stop()
-        return this.#whole(inputs, outputs)
+        return whole(await this.#session.run(inputs, outputs), inputs)
       }
       this.#pace.ran(to - from, run.took_ms)
       parts.push(run.columns)
@@ -83,6 +78,10 @@ export class InlineHost implements ModelHost {
     }
     return { columns: join(parts), took_ms, queued_ms: 0, runs: parts.length, batch_rows }
   }
+}
+
+function whole({ columns, took_ms }: SessionRun, inputs: readonly Column[]): Run {
+  return { columns, took_ms, queued_ms: 0, runs: 1, batch_rows: inputs[0]?.shape[0] ?? 0 }
 }
 
 /** A promise that ends with the work or with the leg, whichever is first. */

@@ -72,12 +72,41 @@ function prepare(file: string): Prepared | null {
   return readOr(null, () => (prepareGraph(model) === null ? null : prepareGraph(readFileSync(file))))
 }
 
+/**
+ * When a run began, for runs of all sessions of this thread. The library runs each in a `setImmediate` of its own, one after
+ * another: the first right after one of ours, the others when the one before has ended.
+ */
+class Turn {
+  #waiting = false
+  #began = 0
+
+  begin(clock: Clock): void {
+    if (this.#waiting) return
+    this.#waiting = true
+    setImmediate(() => {
+      this.#waiting = false
+      this.#began = clock.now()
+    })
+  }
+
+  /** A run has ended. @returns what it took, milliseconds */
+  ran(now: number): number {
+    const took = now - this.#began
+    this.#began = now
+    return took
+  }
+}
+
+const turn = new Turn()
+
 class OrtSession implements Session {
   readonly signature: Signature
   readonly #session: InferenceSession
   readonly #Tensor: typeof Tensor
   readonly #clock: Clock
-  readonly #running = new Set<Promise<unknown>>()
+  #underWay = 0
+  /** Called when the last run is over. */
+  #idle: (() => void) | null = null
   /** Names in the graph of the BF16 tensors of the signature. */
   readonly #inputs: ReadonlyMap<string, string>
   readonly #outputs: ReadonlyMap<string, string>
@@ -96,31 +125,40 @@ class OrtSession implements Session {
     for (const { name, dtype } of this.signature.inputs) if (dtype === null) throw new Error(`input "${clip(name)}" is not a tensor of a type the Open Inference Protocol knows`)
   }
 
-  async run(inputs: readonly Column[], outputs: readonly string[]): Promise<SessionRun> {
-    if (this.#closing !== null) throw new Error('the session is closed')
+  run(inputs: readonly Column[], outputs: readonly string[]): Promise<SessionRun> {
+    if (this.#closing !== null) return Promise.reject(new Error('the session is closed'))
     const feeds: Record<string, Tensor> = {}
     for (const column of inputs) feeds[this.#inputs.get(column.name) ?? column.name] = this.#tensor(column)
     const fetches = this.#outputs.size === 0 ? outputs : outputs.map((name) => this.#outputs.get(name) ?? name)
-    // The library runs in a `setImmediate` of its own, perhaps behind other runs: this one comes right before it.
-    let started = 0
-    setImmediate(() => {
-      started = this.#clock.now()
-    })
-    const running = this.#session.run(feeds, fetches)
-    this.#running.add(running)
-    try {
-      const results = await running
-      const took_ms = this.#clock.now() - started
-      return { columns: outputs.map((name, i) => this.#column(name, results[fetches[i]!]!)), took_ms }
-    } finally {
-      this.#running.delete(running)
-    }
+    this.#underWay++
+    turn.begin(this.#clock)
+    return this.#session.run(feeds, fetches).then(
+      (results) => {
+        const took_ms = turn.ran(this.#clock.now())
+        this.#ended()
+        return { columns: outputs.map((name, i) => this.#column(name, results[fetches[i]!]!)), took_ms }
+      },
+      (error: unknown) => {
+        turn.ran(this.#clock.now())
+        this.#ended()
+        throw error
+      },
+    )
   }
 
   /** No run begins after this. */
   close(): Promise<void> {
-    this.#closing ??= Promise.allSettled([...this.#running]).then(() => this.#session.release())
+    this.#closing ??= this.#settled().then(() => this.#session.release())
     return this.#closing
+  }
+
+  async #settled(): Promise<void> {
+    if (this.#underWay > 0) await new Promise<void>((resolve) => (this.#idle = resolve))
+  }
+
+  #ended(): void {
+    this.#underWay--
+    if (this.#underWay === 0) this.#idle?.()
   }
 
   #tensor({ dtype, data, shape }: Column): Tensor {
