@@ -9,7 +9,14 @@ import { INT64_RANGE, integers, nouns, UINT64_RANGE } from '../payload/tensor.ts
 export function convert(column: Column, to: Dtype): Data {
   if (column.dtype === to) return column.data
   if (to === 'BYTES' && column.spelled !== undefined) return [...column.spelled]
+  if (column.data.length === 0) return nothing(to)
   return convertNumbers(widened(column), to)
+}
+
+/** Rows of empty lists say nothing of a type. */
+function nothing(to: Dtype): Data {
+  if (to === 'BYTES') return []
+  return to === 'BOOL' ? new Uint8Array(0) : convertNumbers({ name: '', dtype: 'FP64', shape: [0], data: new Float64Array(0) }, to)
 }
 
 function convertNumbers(column: Column, to: Dtype): Data {

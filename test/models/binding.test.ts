@@ -261,3 +261,11 @@ describe('conversions', () => {
     expect(refusal(() => to(dtype, text)).message).toContain(message)
   })
 })
+
+test.each(['BOOL', 'BYTES', 'INT64', 'FP16', 'FP32'] as const)('rows of empty lists are an empty tensor of %s too', (dtype) => {
+  const signature = taking(input('x', [-1, -1], dtype))
+  for (const [name, body] of [['rows', [{ x: [] }, { x: [] }]], ['kserve_v1', { instances: [[], []] }], ['mlflow', { inputs: [[], []] }]] as const) {
+    const [bound] = bindRows(read(name, body), signature, null)
+    expect([bound!.dtype, bound!.shape, bound!.data.length]).toEqual([dtype, [2, 0], 0])
+  }
+})
