@@ -35,6 +35,13 @@ export class Seen {
 export class Fickle {
   /** Of a hundred requests, how many fare badly. */
   bad = 30
+  /** Ends kept connections in one of three ways, just when the next request may be on its way. */
+  ends = false
+  /** Answers everything 503, checks too. */
+  refusing = false
+  /** Requests that came, and checks of its health. */
+  requests = 0
+  checks = 0
   readonly port: number
   readonly #server: net.Server
   readonly #sockets = new Set<net.Socket>()
@@ -67,6 +74,13 @@ export class Fickle {
     await closed
   }
 
+  /** As a server that is stopped with care: what was asked is answered, then every connection is ended. */
+  async retire(): Promise<void> {
+    const closed = new Promise((done) => this.#server.close(done))
+    for (const socket of this.#sockets) socket.end()
+    await closed
+  }
+
   async back(): Promise<void> {
     this.#server.listen(this.port, '127.0.0.1')
     await once(this.#server, 'listening')
@@ -80,6 +94,8 @@ export class Fickle {
     let text = ''
     let deed: Deed | null = null
     socket.on('data', (data: Buffer) => {
+      // What comes behind the end is executed by nobody.
+      if (socket.writableEnded) return
       text += data.toString('latin1')
       for (;;) {
         const head = text.indexOf('\r\n\r\n')
@@ -97,7 +113,11 @@ export class Fickle {
 
   /** The head is there, the body perhaps not. */
   #head(socket: net.Socket, lines: string): Deed {
-    if (lines.includes('/health ')) return 'whole'
+    if (lines.includes('/health ')) {
+      this.checks++
+      return 'whole'
+    }
+    this.requests++
     this.#seen.add(idOf(lines))
     const deed = this.#chance(100) < this.bad ? BAD[this.#chance(BAD.length)]! : this.#chance(8) === 0 ? 'informed' : 'whole'
     if (/\r\nexpect: 100/i.test(lines) && deed !== 'early') socket.write('HTTP/1.1 100 Continue\r\n\r\n')
@@ -111,6 +131,7 @@ export class Fickle {
     if (deed === 'garbage') return void socket.write('nonsense\r\n\r\n')
     if (deed === 'refused') return void socket.write(`HTTP/1.1 ${this.#chance(2) === 0 ? 503 : 429} No\r\nContent-Length: 2\r\n\r\nno`)
     if (deed === 'informed') socket.write('HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n')
+    if (this.refusing) return void socket.write('HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\nno')
     const { head, parts } = this.#whole(lines)
     const half = deed === 'cut' ? parts.slice(0, parts.length - 1) : parts
     const write = (): void => {
@@ -119,6 +140,15 @@ export class Fickle {
     }
     if (deed === 'late') setTimeout(write, this.#chance(400))
     else write()
+    if (this.ends && this.#chance(2) === 0) this.#end(socket, this.#chance(8), this.#chance(3))
+  }
+
+  /** @param turns of the event loop: finer than any timer */
+  #end(socket: net.Socket, turns: number, how: number): void {
+    if (turns > 0) return void setImmediate(() => this.#end(socket, turns - 1, how))
+    if (how === 0) socket.end()
+    else if (how === 1) socket.destroy()
+    else socket.resetAndDestroy()
   }
 
   /** An answer that names its request, in one of three framings; the last part ends it. */
