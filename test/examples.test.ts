@@ -345,8 +345,8 @@ describeWith('curl', 'run with its own commands', () => {
   test('container.yaml: metrics on a listener of their own', async () => {
     const one = await started('examples/container.yaml')
     expect((await curl(one)).json).toMatchObject({ name: 'cancer' })
-    const metrics = await fetch(`http://127.0.0.1:${one.port(9902)}/metrics`)
-    expect(await metrics.text()).toContain('weir_requests_total')
+    const metrics = (): Promise<string> => fetch(`http://127.0.0.1:${one.port(9902)}/metrics`).then((answer) => answer.text())
+    await expect.poll(metrics).toContain('weir_requests_total')
     expect((await fetch(`http://127.0.0.1:${one.port(9902)}/config`)).status).toBe(404)
   })
 

@@ -111,7 +111,7 @@ describe('what is joined', () => {
 
   test('one-row requests of other outputs stay apart, equal ones become one run', async () => {
     const floor = open()
-    const blocker = await floor.load(slow(400, 400))
+    const blocker = await floor.load(slow(400, 1600))
     const two = graph({
       inputs: [{ name: 'x', type: 'FP32', shape: ['N', 1] }], outputs: ['y', 'z'].map((name) => ({ name, type: 'FP32' as const, shape: ['N', 1] })),
       nodes: [{ op: 'Neg', inputs: ['x'], outputs: ['y'] }, { op: 'Abs', inputs: ['x'], outputs: ['z'] }],
@@ -128,7 +128,7 @@ describe('what is joined', () => {
 
   test('nothing where rows depend on each other, although batching is on', async () => {
     const floor = open()
-    const blocker = await floor.load(slow(400, 400))
+    const blocker = await floor.load(slow(400, 1600))
     const softmax = graph({ inputs: [{ name: 'x', type: 'FP32', shape: ['N', 1] }], outputs: [{ name: 'y', type: 'FP32', shape: ['N', 1] }], nodes: [{ op: 'Softmax', inputs: ['x'], outputs: ['y'], attributes: { axis: 0n } }] })
     const { host, outcome } = await floor.load(softmax, batching)
     expect(outcome).toMatchObject({ measured: { independent_rows: false } })
@@ -140,7 +140,7 @@ describe('what is joined', () => {
 
   test('what looked independent at load and is not in earnest is found out, and answered all the same', async () => {
     const floor = open()
-    const blocker = await floor.load(slow(400, 400))
+    const blocker = await floor.load(slow(400, 1600))
     // Keeps the rows that are not negative; the made-up ones are not.
     const filter = graph({
       inputs: [{ name: 'x', type: 'FP32', shape: ['N'] }], outputs: [{ name: 'y', type: 'FP32', shape: null }],

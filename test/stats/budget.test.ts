@@ -105,10 +105,16 @@ describe('a budget', () => {
         for (const { who, what } of steps) {
           const thread = threads[who]!
           const sum = (key: 'active' | 'retries') => threads.reduce((total, one) => total + one[key], 0)
-          if (what === 'enter') thread.budget.enter(), thread.active++
-          else if (what === 'leave' && thread.active > 0) thread.budget.leave(), thread.active--
-          else if (what === 'give' && thread.retries > 0) thread.budget.giveBack(), thread.retries--
-          else if (what === 'take') {
+          if (what === 'enter') {
+            thread.budget.enter()
+            thread.active++
+          } else if (what === 'leave' && thread.active > 0) {
+            thread.budget.leave()
+            thread.active--
+          } else if (what === 'give' && thread.retries > 0) {
+            thread.budget.giveBack()
+            thread.retries--
+          } else if (what === 'take') {
             const allowed = sum('retries') + 1 <= Math.max(min, Math.floor((percent * sum('active')) / 100))
             expect(thread.budget.take()).toBe(allowed)
             if (allowed) thread.retries++
