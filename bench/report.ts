@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { Latency } from './load.ts'
 import { root } from './peers.ts'
 import { batching, inside, insideFigures, neighbours } from './report_inside.ts'
+import { resilience } from './resilience.ts'
 import { type Machine, median, ratio, type Results, type Throughput } from './results.ts'
 import { ms, spread, table, times, whole } from './words.ts'
 
@@ -54,6 +55,7 @@ export function report(results: Results): string {
     ...(results.batching === undefined ? [] : [batching(results.batching)]),
     ...(results.neighbours === undefined ? [] : [neighbours(results.neighbours)]),
     ...(results.latency === undefined ? [] : [latency(results.latency)]),
+    ...(results.resilience === undefined ? [] : [resilience(results.resilience)]),
     ...(results.memory === undefined ? [] : [memory(results.memory)]),
     ...(results.start === undefined ? [] : [start(results.start)]),
   ]

@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { cpus, release, totalmem } from 'node:os'
 import type { Latency, Load } from './load.ts'
 import { root } from './peers.ts'
+import type { Resilience } from './resilience.ts'
 
 export interface Machine {
   readonly cpu: string
@@ -56,6 +57,7 @@ export interface Results {
     readonly inside: Beside
   }
   latency?: { readonly per_second: number; readonly seconds: number; readonly direct: Latency[]; readonly nginx: Latency[]; readonly weir: Latency[] }
+  resilience?: Resilience
   memory?: { readonly threads: number; readonly seconds: number; readonly samples_mib: number[] }
   start?: { readonly package_ms: number[]; readonly source_ms: number[] }
 }

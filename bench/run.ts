@@ -4,7 +4,7 @@
  * second of all of the gateway's processes; nginx is measured again between all the others, and only ratios of neighbouring runs are told.
  *
  *   npm run bench                       everything, about a quarter of an hour; writes bench/results.json, bench/RESULTS.md and the README's figures
- *   npm run bench -- --only weir,Envoy  some gateways, or some of: proxy inside batching neighbours latency memory start;
+ *   npm run bench -- --only weir,Envoy  some gateways, or some of: proxy inside batching neighbours latency resilience memory start;
  *                                       prints, writes nothing
  *   npm run bench -- --smoke            the same code in a minute or two with nobody's figures worth keeping
  *   --rounds N  --memory-seconds N      more of it; --out DIR writes the results there instead
@@ -24,11 +24,12 @@ import { find, stopAll } from './processes.ts'
 import { fastapi, mlserver } from './python_peers.ts'
 import { produceReadme } from './readme.ts'
 import { report } from './report.ts'
+import { resilienceSection } from './resilience.ts'
 import { machine, type Results } from './results.ts'
 import { latencySection, memorySection, proxySection, startSection } from './sections.ts'
 import { build } from './weir.ts'
 
-const SECTIONS = ['proxy', 'inside', 'batching', 'neighbours', 'latency', 'memory', 'start'] as const
+const SECTIONS = ['proxy', 'inside', 'batching', 'neighbours', 'latency', 'resilience', 'memory', 'start'] as const
 const FULL: Plan = { seconds: 5, rounds: 5, latency_seconds: 10, latency_pairs: 5, memory_seconds: 120, starts: 7 }
 const SMOKE: Plan = { seconds: 1, rounds: 1, latency_seconds: 2, latency_pairs: 1, memory_seconds: 2, starts: 1 }
 
@@ -85,6 +86,10 @@ async function measure(): Promise<Results> {
   if (wanted('latency')) {
     say('latency at 1,000 requests per second, open loop')
     results.latency = await latencySection(plan, say)
+  }
+  if (wanted('resilience')) {
+    say('when backends fail')
+    results.resilience = await resilienceSection(plan, say)
   }
   if (wanted('memory')) {
     say('resident memory under load, two data threads')

@@ -49,7 +49,7 @@ ${names.map((name) => `  - { name: ${name}, match: { path: /v2/models/${name}/in
 `
 }
 
-async function launch(setting: Setting, name: string, text: (admin: number) => string, { main = BUILT, cores = GATEWAY_CORE }: Options = {}): Promise<{ running: Running; ready_ms: number }> {
+export async function launch(setting: Setting, name: string, text: (admin: number) => string, { main = BUILT, cores = GATEWAY_CORE }: Options = {}): Promise<{ running: Running; ready_ms: number }> {
   const admin = await freePort()
   const file = join(setting.folder, `${name}.yaml`)
   writeFileSync(file, text(admin))
