@@ -2,7 +2,7 @@
  * A backend whose endpoints go and come under load, as deployments and outages have it: no caller notices, few requests find out, and an
  * endpoint that is back is used again within one interval of its checks. One second of an outage lasts 50 ms.
  */
-import { writeFile } from 'node:fs/promises'
+import { rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { pause } from '../blackbox/scripted.ts'
@@ -117,7 +117,9 @@ describe('all endpoints replaced one after another under load', () => {
     const storm = load()
     await pause(300)
     for (let i = 1; i <= 2; i++) {
-      await writeFile(join(weir.folder, 'weir.yaml'), HEAD() + config(backends.slice(i, i + 4)))
+      const file = join(weir.folder, 'weir.yaml')
+      await writeFile(`${file}.new`, HEAD() + config(backends.slice(i, i + 4)))
+      await rename(`${file}.new`, file)
       expect(await (await fetch(`http://127.0.0.1:${weir.admin}/reload`, { method: 'POST' })).json()).toMatchObject({ ok: true })
       await pause(300)
       // Whoever is no longer named is stopped.

@@ -3,7 +3,7 @@
  * endpoints; data threads that are killed. Every request has one outcome, nobody gets the answer of somebody else or half of one as if it
  * were whole, what weir counts adds up with what callers and backends saw, and afterwards nothing is left. `WEIR_PROOF=full`: an hour.
  */
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
@@ -84,7 +84,10 @@ afterAll(async () => {
 })
 
 async function reload(endpoints: readonly number[]): Promise<void> {
-  writeFileSync(join(weir.folder, 'weir.yaml'), `listen: 127.0.0.1:${weir.port}\nadmin: 127.0.0.1:${weir.admin}\nthreads: ${THREADS}\ndrain: { grace: 10ms, deadline: 2s }\n${config(endpoints)}`)
+  const file = join(weir.folder, 'weir.yaml')
+  writeFileSync(`${file}.new`, `listen: 127.0.0.1:${weir.port}\nadmin: 127.0.0.1:${weir.admin}\nthreads: ${THREADS}\ndrain: { grace: 10ms, deadline: 2s }\n${config(endpoints)}`)
+  // In one step: the watch would say of half a file that it is wrong.
+  renameSync(`${file}.new`, file)
   const answer = await fetch(`http://127.0.0.1:${weir.admin}/reload`, { method: 'POST' })
   expect(await answer.json()).toMatchObject({ ok: true })
 }
