@@ -6,8 +6,9 @@
  */
 import type { Timer } from './clock.ts'
 import { WeirError } from './errors.ts'
-import type { Answer, Flow, Leg, LegWatcher, Sink } from './exchange.ts'
+import type { Answer, Flow, Leg, LegWatcher } from './exchange.ts'
 import type { Counter, Gauge } from './metrics.ts'
+import { Relay } from './relay.ts'
 import { Gradient } from './stats/gradient.ts'
 
 export interface LimiterOptions {
@@ -264,61 +265,25 @@ class Waiting<X extends Waited> implements InLine, LegWatcher {
 }
 
 /** A body that gives a place back when it is over, whichever way, once. */
-class PlacedFlow implements Flow, Sink, LegWatcher {
-  readonly length: number
+class PlacedFlow extends Relay implements LegWatcher {
   readonly #limiter: Limiter
-  readonly #flow: Flow
   readonly #leg: Leg
-  #sink: Sink | null = null
   #over = false
 
   constructor(limiter: Limiter, answer: Answer, flow: Flow, leg: Leg) {
-    this.length = flow.length
+    super(flow)
     this.#limiter = limiter
-    this.#flow = flow
     this.#leg = leg
     answer.body = this
     // A body that nobody has begun to read when its leg is cancelled tells nobody that it ended.
     leg.watch(this)
   }
 
-  start(sink: Sink): void {
-    this.#sink = sink
-    this.#flow.start(this)
-  }
-
-  pause(): void {
-    this.#flow.pause()
-  }
-
-  resume(): void {
-    this.#flow.resume()
-  }
-
-  cancel(): void {
-    this.#flow.cancel()
-    this.#end()
-  }
-
-  data(chunk: Buffer): boolean {
-    return this.#sink!.data(chunk)
-  }
-
-  end(trailers: string[] | null): void {
-    this.#end()
-    this.#sink!.end(trailers)
-  }
-
-  fail(error: WeirError): void {
-    this.#end()
-    this.#sink!.fail(error)
-  }
-
   legCancelled(): void {
-    this.#end()
+    this.over()
   }
 
-  #end(): void {
+  protected override over(): void {
     if (this.#over) return
     this.#over = true
     this.#leg.unwatch(this)

@@ -14,6 +14,7 @@ import type { Counter, Declarations, Handles, Histogram } from './metrics.ts'
 
 export type { Static, TSchema } from 'typebox'
 export { Type } from './schema.ts'
+export { Relay } from './relay.ts'
 export { Answer, type Backend, type Body, Exchange, type Flow, Leg, type LegWatcher, type Limits, problem, type Reply, reply, type Send, type Sink } from './exchange.ts'
 export { type Code, codes, type Reason, WeirError } from './errors.ts'
 export * as headers from './headers.ts'

@@ -1,4 +1,4 @@
-import { type Answer, type Body, Duration, type EventScanner, type Exchange, FirstContent, type Flow, HOLD_BYTES, type Host, type Leg, type Limits, plugin, scannerOf, type Send, type Sink, slot, streams, type Timer, Type, WeirError, type Wrap } from '../gateway/plugin.ts'
+import { type Answer, type Body, Duration, type EventScanner, type Exchange, FirstContent, type Flow, HOLD_BYTES, type Host, type Leg, type Limits, plugin, Relay, scannerOf, type Send, slot, streams, type Timer, Type, WeirError, type Wrap } from '../gateway/plugin.ts'
 
 const deadline = slot<Timer>('timeout.total')
 
@@ -218,55 +218,23 @@ function asksForStream({ fields, body }: Exchange): boolean {
 }
 
 /** A body that stops the timers of its attempt when it has come far enough, ends, or is given up. */
-class FollowedFlow implements Flow, Sink {
-  readonly length: number
-  readonly #flow: Flow
+class FollowedFlow extends Relay {
   readonly #try: Try
   readonly #enough: (chunk: Buffer) => boolean
   #followed = true
-  #sink: Sink | null = null
 
   constructor(flow: Flow, attempt: Try, enough: (chunk: Buffer) => boolean) {
-    this.length = flow.length
-    this.#flow = flow
+    super(flow)
     this.#try = attempt
     this.#enough = enough
   }
 
-  start(sink: Sink): void {
-    this.#sink = sink
-    this.#flow.start(this)
+  override data(chunk: Buffer): boolean {
+    if (this.#followed && this.#enough(chunk)) this.over()
+    return super.data(chunk)
   }
 
-  pause(): void {
-    this.#flow.pause()
-  }
-
-  resume(): void {
-    this.#flow.resume()
-  }
-
-  cancel(): void {
-    this.#stop()
-    this.#flow.cancel()
-  }
-
-  data(chunk: Buffer): boolean {
-    if (this.#followed && this.#enough(chunk)) this.#stop()
-    return this.#sink!.data(chunk)
-  }
-
-  end(trailers: string[] | null): void {
-    this.#stop()
-    this.#sink!.end(trailers)
-  }
-
-  fail(error: WeirError): void {
-    this.#stop()
-    this.#sink!.fail(error)
-  }
-
-  #stop(): void {
+  protected override over(): void {
     this.#followed = false
     this.#try.stop()
   }

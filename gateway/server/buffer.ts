@@ -2,6 +2,7 @@
 import { WeirError } from '../errors.ts'
 import type { Body, Flow, Leg, Sink } from '../exchange.ts'
 import { holdFlow } from '../hold.ts'
+import { Relay } from '../relay.ts'
 
 const EMPTY = Buffer.alloc(0)
 
@@ -67,53 +68,22 @@ export function tapped(body: Body, tap: (chunk: Buffer) => Buffer | null): Body 
   return new Tapped(body, tap)
 }
 
-class Tapped implements Flow, Sink {
-  readonly length = -1
-  readonly #source: Flow
+class Tapped extends Relay {
   readonly #tap: (chunk: Buffer) => Buffer | null
-  #sink: Sink | null = null
 
   constructor(source: Flow, tap: (chunk: Buffer) => Buffer | null) {
-    this.#source = source
+    super(source, -1)
     this.#tap = tap
   }
 
-  start(sink: Sink): void {
-    this.#sink = sink
-    this.#source.start(this)
-  }
-
-  pause(): void {
-    this.#source.pause()
-  }
-
-  resume(): void {
-    this.#source.resume()
-  }
-
-  cancel(): void {
-    this.#sink = null
-    this.#source.cancel()
-  }
-
-  data(chunk: Buffer): boolean {
-    const sink = this.#sink
-    if (sink === null) return false
+  override data(chunk: Buffer): boolean {
+    let seen: Buffer | null
     try {
-      const seen = this.#tap(chunk)
-      return seen === null || seen.length === 0 ? true : sink.data(seen)
+      seen = this.#tap(chunk)
     } catch (error) {
-      this.cancel()
-      sink.fail(error instanceof WeirError ? error : new WeirError('PLUGIN_FAILED', undefined, { cause: error }))
+      this.break(error instanceof WeirError ? error : new WeirError('PLUGIN_FAILED', undefined, { cause: error }))
       return false
     }
-  }
-
-  end(trailers: string[] | null): void {
-    this.#sink?.end(trailers)
-  }
-
-  fail(error: WeirError): void {
-    this.#sink?.fail(error)
+    return seen === null || seen.length === 0 || super.data(seen)
   }
 }
