@@ -150,6 +150,9 @@ describe('66: the listener', () => {
     }
     expect(await subject()).toBe('front')
     const open = await secure()
+    // A connection that never sent anything has `request_headers` to live.
+    await open.send(request('GET', '/known'))
+    expect((await open.readFinal()).status).toBe(200)
     await copyFile(renewed.cert, cert.path)
     await copyFile(renewed.key, cert.key)
     await expect.poll(subject, { timeout: 5000, interval: 100 }).toBe('renewed')

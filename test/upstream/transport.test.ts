@@ -309,11 +309,11 @@ describe('timeouts', () => {
   })
 
   it('a body that trickles is none', async () => {
-    start({ idle_ms: 100 })
+    start({ idle_ms: 400 })
     upstream.onRequest = async (_, peer) => {
       await peer.send('HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n')
       for (let i = 0; i < 6; i++) {
-        await pause(40)
+        await pause(100)
         await peer.send('x')
       }
     }
