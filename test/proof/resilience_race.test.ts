@@ -21,11 +21,12 @@ beforeAll(async () => {
   backend = await Fickle.listen(seen, (below) => Math.floor(next() * below))
   backend.bad = 0
   backend.ends = true
+  // The budget has room for all lanes at once: beyond it a failure is answered, whatever the method.
   weir = await startWeir(`
 backends: { up: { url: "http://127.0.0.1:${backend.port}" } }
 routes:
-  - { name: usual, match: { path: "/usual/**" }, backend: up, plugins: [{ retry: { max: 3, on: [connect, reset], backoff: { base: 1ms, max: 2ms } } }] }
-  - { name: listed, match: { path: "/listed/**" }, backend: up, plugins: [{ retry: { max: 3, on: [connect, reset], methods: [GET, POST], backoff: { base: 1ms, max: 2ms } } }] }
+  - { name: usual, match: { path: "/usual/**" }, backend: up, plugins: [{ retry: { max: 3, on: [connect, reset], backoff: { base: 1ms, max: 2ms }, budget: { min: ${LANES} } } }] }
+  - { name: listed, match: { path: "/listed/**" }, backend: up, plugins: [{ retry: { max: 3, on: [connect, reset], methods: [GET, POST], backoff: { base: 1ms, max: 2ms }, budget: { min: ${LANES} } } }] }
 `)
 })
 afterAll(async () => {
@@ -63,6 +64,7 @@ const TIME = { timeout: 30_000 + TRIALS * 20 }
 it.each([['GET', 'usual', undefined], ['PUT', 'usual', 'body'], ['POST', 'listed', 'body']])(`%s on the route \`%s\`: nobody notices, ${TRIALS} trials, seed ${seed}`, TIME, async (method, route, body) => {
   const { statuses } = await trials(method, route, body)
   expect(statuses).toEqual({ 200: TRIALS })
+  expect((await weir.metrics()).sum('weir_retry_overflow_total')).toBe(0)
 })
 
 it(`POST that is not listed: executed once at most, ${TRIALS} trials, seed ${seed}`, TIME, async () => {
