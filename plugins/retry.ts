@@ -1,6 +1,6 @@
 import { backoff, retryAfter } from '../gateway/stats/backoff.ts'
 import { BEAT_MS, Budget, BUDGET_BYTES } from '../gateway/stats/budget.ts'
-import { type Answer, type Code, type Counter, Defaulted, Duration, type Exchange, Failures, type Flow, type Leg, paused, Percent, plugin, type Send, type Sink, Size, Type, WeirError, type Word } from '../gateway/plugin.ts'
+import { type Answer, type Code, codes, type Counter, Defaulted, Duration, type Exchange, Failures, type Flow, type Leg, paused, Percent, plugin, type Send, type Sink, Size, Type, WeirError, type Word } from '../gateway/plugin.ts'
 import { budgetCell } from './slots/retry_budget.ts'
 
 /** How one try fared: an answer or an error, and why it may be tried again, in a word of `on` or `header`; null = it may not. */
@@ -22,7 +22,7 @@ const Condition = Type.Union(
 const On = Defaulted(
   Type.Array(Condition, {
     description:
-      'What is tried again: `connect` (no connection was made, its time limit included), `reset` (the connection broke before the answer began), `refused` (no connection was free or no endpoint available), `timeout` (a limit other than `total` passed), `5xx`, `gateway-error` (502, 503, 504), a status, or a status with the error code of a JSON body (`"429:rate_limit_exceeded"`: `error.code`, else `error.type`). The statuses include the errors weir itself would answer for that backend, except those of `refused`.',
+      'What is tried again: `connect` (no connection was made, its time limit included), `reset` (the connection broke before the answer began), `refused` (no connection was free or no endpoint available), `timeout` (a limit other than `total` passed), `5xx`, `gateway-error` (502, 503, 504), a status, or a status with the error code of a JSON body (`"429:rate_limit_exceeded"`: `error.code`, else `error.type`). The statuses include the errors weir itself would answer for that backend, except those of `refused` and `timeout`: a backend that was silent is asked again only where that is listed.',
     minItems: 1,
     maxItems: 32,
     uniqueItems: true,
@@ -254,7 +254,9 @@ class Conditions {
     const kind = UNSENT.get(code)
     if (kind !== undefined && this.#failures.has(kind)) return kind
     // Asking a backend that is full, or that nobody is there for, once more is a decision of its own.
-    return kind === 'refused' ? null : undefined
+    if (kind === 'refused') return null
+    // Who was silent once would be silent again, and the time is the caller's: its 504 is no `5xx` here.
+    return codes[code].reason === 'timeout' && !this.#failures.has('timeout') ? null : undefined
   }
 }
 

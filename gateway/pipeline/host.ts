@@ -5,6 +5,7 @@ import type { Backend, Exchange } from '../exchange.ts'
 import type { Declarations, Handles, Registry } from '../metrics.ts'
 import type { Cell, Condition, Host, Log, Plugin, Selector, Slot } from '../plugin.ts'
 import { quietly } from './quiet.ts'
+import { ArmedTimers, NO_TIMER } from './timers.ts'
 
 /** A plugin or route that cannot be built; becomes an `Issue` with its place in the file. */
 export class BuildProblem extends Error implements BuildIssue {
@@ -126,7 +127,7 @@ export interface HostHandle {
 
 export function makeHost(plugin: Plugin, place: Place, deps: HostDeps): HostHandle {
   const { clock } = deps
-  const armed = new Set<Timer>()
+  const armed = new ArmedTimers()
   let closed = false
   const keyed = (key: string): string => JSON.stringify([place.route, place.instance, key])
 
@@ -139,24 +140,7 @@ export function makeHost(plugin: Plugin, place: Place, deps: HostDeps): HostHand
   }
 
   function after(ms: number, run: () => void): Timer {
-    if (closed) return NO_TIMER
-    const inner = clock.after(ms, () => {
-      armed.delete(timer)
-      contained(run)
-    })
-    const timer = tracked(inner)
-    return timer
-  }
-
-  function tracked(inner: Timer): Timer {
-    const timer = {
-      cancel: () => {
-        armed.delete(timer)
-        inner.cancel()
-      },
-    }
-    armed.add(timer)
-    return timer
+    return closed ? NO_TIMER : armed.after(clock, ms, run, contained)
   }
 
   function backend(name: string): Backend {
@@ -172,7 +156,7 @@ export function makeHost(plugin: Plugin, place: Place, deps: HostDeps): HostHand
     log: quietly(deps.log, { route: place.route, plugin: place.instance }, clock),
     now: () => clock.now(),
     after,
-    every: (ms, run) => (closed ? NO_TIMER : tracked(clock.every(ms, () => contained(run)))),
+    every: (ms, run) => (closed ? NO_TIMER : armed.every(clock, ms, () => contained(run))),
     keep: (key, make) => deps.keep.take(keyed(key), make),
     share: (key, bytes) => (deps.share ?? local)(keyed(key), bytes),
     provide: (slot) => place.slots.provide(slot, place.instance, place.at),
@@ -188,10 +172,8 @@ export function makeHost(plugin: Plugin, place: Place, deps: HostDeps): HostHand
 
   function close(): void {
     closed = true
-    for (const timer of [...armed]) timer.cancel()
+    armed.cancel()
   }
 
   return { host, close }
 }
-
-const NO_TIMER: Timer = { cancel: () => undefined }

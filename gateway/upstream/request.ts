@@ -63,7 +63,11 @@ function rewritten(headers: readonly string[], host: string | null, fallback: st
 export const GRPC_TIMEOUT = 'grpc-timeout'
 export const ENVOY_EXPECTED = 'x-envoy-expected-rq-timeout-ms'
 
+const TIMEOUT = /timeout/i
+
+/** One look at all lines says no for nearly every request. */
 function tellsDeadline(fields: Fields, { header }: Budget): boolean {
+  if (header.includes('timeout') && !TIMEOUT.test(fields.lines)) return false
   return fields.get(GRPC_TIMEOUT) !== undefined || fields.get(ENVOY_EXPECTED) !== undefined || fields.get(header) !== undefined
 }
 

@@ -236,7 +236,7 @@ routes:
     const [batch, standard] = [await ask('/batch'), await ask()]
     expectOverloaded(await batch.readFinal())
     expectOverloaded(await standard.readFinal())
-    await expect.poll(async () => (await weir.metrics()).sum('weir_shed_total', { signal: 'loop_delay' })).toBeGreaterThanOrEqual(2)
+    await expect.poll(async () => (await weir!.metrics()).sum('weir_shed_total', { signal: 'loop_delay' })).toBeGreaterThanOrEqual(2)
     await expect
       .poll(
         async () => {

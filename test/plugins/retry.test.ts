@@ -51,7 +51,7 @@ describe('what is tried again', () => {
     ['timeout', 'TRY_TIMEOUT'],
     ['5xx', 'RESET'],
     ['5xx', 'BAD_ANSWER'],
-    ['gateway-error', 'HEADERS_TIMEOUT'],
+    ['gateway-error', 'RESET'],
     ['503', 'CONNECT_FAILED'],
     ['5xx', 500],
     ['5xx', 599],
@@ -88,6 +88,8 @@ describe('what is tried again', () => {
     ['429:busy', 429],
     ['5xx', 429],
     ['gateway-error', 500],
+    ['gateway-error', 'HEADERS_TIMEOUT'],
+    ['5xx', 'TRY_TIMEOUT'],
     ['503', 502],
     [429, 200],
   ])('not with on: [%s] %s', async (word, step) => {
