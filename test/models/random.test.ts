@@ -1,4 +1,4 @@
-/** Random tensors through JSON, the model and JSON again: the same bits as ONNX Runtime called directly. */
+/** Random tensors through JSON or as binary tensors, the model and back again: the same bits as ONNX Runtime called directly. */
 import { join } from 'node:path'
 import fc from 'fast-check'
 import * as ort from 'onnxruntime-node'
@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Fields } from '../../gateway/headers.ts'
 import type { Column } from '../../gateway/payload/columns.ts'
 import { oip } from '../../gateway/payload/oip.ts'
-import { ask, configOf, fixtures, onnx, type Stage, stage } from './setup.ts'
+import { ask, configOf, exchange, fixtures, onnx, type Stage, stage } from './setup.ts'
 
 const names = ['cancer', 'digits', 'fraud', 'identity_fp32', 'identity_int64', 'identity_bytes', 'simple']
 const config = configOf(null, Object.fromEntries(names.map((name) => [name, onnx(name, join(fixtures, name, '1/model.onnx'))])))
@@ -18,9 +18,25 @@ afterAll(() => current.close())
 
 const types = { FP32: 'float32', INT64: 'int64', INT32: 'int32', BYTES: 'string' } as const
 
-async function compare(name: string, columns: readonly Column[]): Promise<void> {
+async function byJson(name: string, columns: readonly Column[]): Promise<readonly Column[]> {
   const answer = await ask(current.models.backend(config.backends[name] as never), oip.writeRequest({ columns }).body)
-  const got = oip.readAnswer(answer.body as Buffer, Fields.of([])).columns
+  return oip.readAnswer(answer.body as Buffer, Fields.of([])).columns
+}
+
+async function byBinary(name: string, columns: readonly Column[]): Promise<readonly Column[]> {
+  const { body, type, jsonLength } = oip.writeRequest({ columns, binary: true, parameters: { binary_data_output: true } })
+  const x = exchange(body, null, { headers: ['content-type', type, 'inference-header-content-length', String(jsonLength)] })
+  const answer = await current.models.backend(config.backends[name] as never).send(x, x.leg)
+  expect(answer.fields.get('inference-header-content-length')).toMatch(/^[0-9]+$/)
+  return oip.readAnswer(answer.body as Buffer, answer.fields).columns
+}
+
+async function compare(name: string, columns: readonly Column[]): Promise<void> {
+  for (const way of [byJson, byBinary]) await compareBy(way, name, columns)
+}
+
+async function compareBy(way: typeof byJson, name: string, columns: readonly Column[]): Promise<void> {
+  const got = await way(name, columns)
   const session = await sessionOf(name)
   const feeds = Object.fromEntries(columns.map((column) => [column.name, new ort.Tensor(types[column.dtype as keyof typeof types], column.data as never, column.shape)]))
   const direct = await session.run(feeds)
@@ -28,7 +44,7 @@ async function compare(name: string, columns: readonly Column[]): Promise<void> 
   for (const column of got) {
     const tensor = direct[column.name]!
     expect(column.shape).toEqual([...tensor.dims])
-    expect(column.data).toEqual(tensor.data)
+    expect(column.data, way.name).toEqual(tensor.data)
   }
 }
 
