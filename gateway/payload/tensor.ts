@@ -73,6 +73,22 @@ function complain(owner: Owner, text: string): WeirError {
   return new WeirError(owner.code, `${owner.label}: ${text}`)
 }
 
+/** Small tensors lie side by side in one piece of memory, as small buffers of Node do: a piece of its own costs more than its numbers. */
+const SLAB = 16_384
+const SMALL = 1024
+let slab = new Float32Array(0)
+let used = 0
+
+function float32s(length: number): Float32Array {
+  if (length > SMALL) return new Float32Array(length)
+  if (used + length > slab.length) {
+    slab = new Float32Array(SLAB)
+    used = 0
+  }
+  used += length
+  return slab.subarray(used - length, used)
+}
+
 class TensorReader {
   readonly #json: JsonReader
   readonly #dtype: Dtype
@@ -113,7 +129,7 @@ class TensorReader {
     }
     switch (dtype) {
       case 'FP32': {
-        const data = new Float32Array(capacity)
+        const data = float32s(capacity)
         return { data, values: () => this.#floats(data) }
       }
       case 'FP64': {
