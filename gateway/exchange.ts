@@ -40,6 +40,11 @@ export interface Flow {
 /** `null`: no body at all. A `Buffer` is whole, owned by the exchange and may be sent more than once. */
 export type Body = Buffer | Flow | null
 
+/** Still on its way. */
+export function isFlow(body: Body): body is Flow {
+  return body !== null && !Buffer.isBuffer(body)
+}
+
 // ---------------------------------------------------------------- answers
 
 /** Two byte streams joined after a 101; only `wire/` makes and consumes them. */

@@ -1,4 +1,4 @@
-import { type Answer, type Assurance, assure, type Backend, BackendName, type Body, type Counter, Defaulted, type Exchange, Failures, type Flow, HOLD_BYTES, hold, type Leg, plugin, type Send, Size, Type, WeirError, type Word } from '../gateway/plugin.ts'
+import { type Answer, type Assurance, assure, type Backend, BackendName, type Counter, Defaulted, type Exchange, Failures, type Flow, HOLD_BYTES, hold, isFlow, type Leg, plugin, type Send, Size, Type, WeirError, type Word } from '../gateway/plugin.ts'
 
 /** How one target fared. `word` null: well enough, or not so that another one is asked. */
 interface Outcome {
@@ -197,10 +197,6 @@ export default plugin({
 
 function isAway(target: Backend): boolean {
   return target.available !== undefined && !target.available()
-}
-
-function isFlow(body: Body): body is Flow {
-  return body !== null && !Buffer.isBuffer(body)
 }
 
 function flowOf(answer: Answer | null): Flow | null {

@@ -1,6 +1,6 @@
 import { Allowance, BEAT_MS, Budget, BUDGET_BYTES } from '../gateway/stats/budget.ts'
 import { Percentile } from '../gateway/stats/percentile.ts'
-import { type Answer, Defaulted, Duration, type Exchange, type Host, type Leg, Percent, plugin, type Send, type Timer, Type, WeirError } from '../gateway/plugin.ts'
+import { type Answer, Defaulted, Duration, type Exchange, type Host, isFlow, type Leg, Percent, plugin, type Send, type Timer, Type, WeirError } from '../gateway/plugin.ts'
 import { budgetCell } from './slots/retry_budget.ts'
 
 /** Answer times that must be known before anything is hedged. */
@@ -210,5 +210,5 @@ function discard({ leg, answer }: Failure): void {
   leg.close()
   if (answer === null) return
   answer.tunnel?.cancel()
-  if (answer.body !== null && !Buffer.isBuffer(answer.body)) answer.body.cancel()
+  if (isFlow(answer.body)) answer.body.cancel()
 }

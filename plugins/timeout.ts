@@ -1,4 +1,4 @@
-import { type Answer, type Body, Duration, type EventScanner, type Exchange, FirstContent, type Flow, HOLD_BYTES, type Host, type Leg, type Limits, plugin, Relay, scannerOf, type Send, slot, streams, type Timer, Type, WeirError, type Wrap } from '../gateway/plugin.ts'
+import { type Answer, Duration, type EventScanner, type Exchange, FirstContent, type Flow, HOLD_BYTES, type Host, isFlow, type Leg, type Limits, plugin, Relay, scannerOf, type Send, slot, streams, type Timer, Type, WeirError, type Wrap } from '../gateway/plugin.ts'
 
 const deadline = slot<Timer>('timeout.total')
 
@@ -203,10 +203,6 @@ class Try {
     this.#firstToken?.cancel()
     this.#firstToken = null
   }
-}
-
-function isFlow(body: Body): body is Flow {
-  return body !== null && !Buffer.isBuffer(body)
 }
 
 const STREAM_KEY = /"stream"\s*:\s*true\b/

@@ -1,6 +1,6 @@
 /** Columns as JSON values: one cell a row, or a tensor as a whole. */
 import { type Code, WeirError } from '../errors.ts'
-import type { Column, Data, Dtype } from './columns.ts'
+import type { Column } from './columns.ts'
 import { clip } from './json.ts'
 import { elementText } from './tensor.ts'
 
@@ -62,7 +62,7 @@ function elementTexts(column: Column, { code, missing, b64 }: Style): Cell {
 }
 
 /** Floats of 16 bits as FP32, which holds each of them; any other column as it is. */
-export function widened(column: Column): { name: string; dtype: Dtype; shape: readonly number[]; data: Data } {
+export function widened(column: Column): Column {
   const { dtype } = column
   if (dtype !== 'FP16' && dtype !== 'BF16') return column
   const bits = column.data as Uint16Array

@@ -6,7 +6,7 @@
 import { WeirError } from '../errors.ts'
 import { cellTexts, objectTexts, type Style, tensorText } from './cells.ts'
 import { Collector, type Dialect, isNamed } from './collector.ts'
-import type { Column } from './columns.ts'
+import type { Column, Columns } from './columns.ts'
 import { clip, type JsonReader } from './json.ts'
 import { elements } from './tensor.ts'
 import { Table } from './table.ts'
@@ -51,6 +51,18 @@ function readTensor(json: JsonReader, name: string, key: string, dialect: Dialec
 export function readPredictions(json: JsonReader, key: string, dialect: Dialect, whole: boolean): Column[] {
   const columns = whole || json.kind() !== 'array' ? readTensors(json, key, dialect) : readInstances(json, key, dialect)
   return columns.map((column) => (column.name === '' ? { ...column, name: key } : column))
+}
+
+/** A whole answer that says nothing but `predictions`: that of KServe v1 and of MLflow. @throws WeirError `INVALID_ANSWER` */
+export function predictionsOf(json: JsonReader, dialect: Dialect): Columns {
+  const choice = new Choice<'predictions'>(dialect)
+  json.members((key) => {
+    if (key === 'predictions') choice.take(key, () => readPredictions(json, key, dialect, false))
+    else json.skip()
+  })
+  json.end()
+  if (choice.key === null) throw new WeirError('INVALID_ANSWER', 'the answer has no "predictions"')
+  return { columns: choice.columns }
 }
 
 /** Instances: plain values for one column that needs no name, else objects. */

@@ -8,7 +8,7 @@ import type { Format, Written } from '../exchange.ts'
 import type { Style } from './cells.ts'
 import { ANSWER, type Dialect, REQUEST } from './collector.ts'
 import type { Column } from './columns.ts'
-import { Choice, instancesText, readInstances, readPredictions } from './instances.ts'
+import { Choice, instancesText, readInstances, predictionsOf } from './instances.ts'
 import { JsonReader } from './json.ts'
 import { rowCount } from './rows.ts'
 
@@ -33,17 +33,7 @@ export const kserveV1: Format = {
     return { columns: choice.columns }
   },
 
-  readAnswer(body) {
-    const json = new JsonReader(body, ANSWER.json)
-    const choice = new Choice<'predictions'>(ANSWERS)
-    json.members((key) => {
-      if (key === 'predictions') choice.take(key, () => readPredictions(json, key, ANSWERS, false))
-      else json.skip()
-    })
-    json.end()
-    if (choice.key === null) throw new WeirError('INVALID_ANSWER', 'the answer has no "predictions"')
-    return { columns: choice.columns }
-  },
+  readAnswer: (body) => predictionsOf(new JsonReader(body, ANSWER.json), ANSWERS),
 
   writeRequest({ columns }) {
     return written('instances', instancesText(columns, columns.length === 1 && !isFeature(columns[0]!), rowCount({ columns }), REQUEST_STYLE))

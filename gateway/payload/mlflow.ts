@@ -10,7 +10,7 @@ import { ANSWER, type Dialect, REQUEST } from './collector.ts'
 import type { Column } from './columns.ts'
 import { readCsv } from './csv.ts'
 import { readFrame } from './frame.ts'
-import { areRows, Choice, instancesText, readInstances, readPredictions, readTensors, tensorsText } from './instances.ts'
+import { areRows, Choice, instancesText, readInstances, predictionsOf, readTensors, tensorsText } from './instances.ts'
 import { TokenReader } from './json_tokens.ts'
 import { mediaType } from './media_type.ts'
 import { rowCount } from './rows.ts'
@@ -47,17 +47,7 @@ export const mlflow: Format = {
     return { columns, ...(key === 'inputs' && { columnar: true }), ...(key === 'dataframe_split' && { ordered: true }) }
   },
 
-  readAnswer(body) {
-    const json = new TokenReader(body, ANSWER.json)
-    const choice = new Choice<'predictions'>(ANSWERS)
-    json.members((key) => {
-      if (key === 'predictions') choice.take(key, () => readPredictions(json, key, ANSWERS, false))
-      else json.skip()
-    })
-    json.end()
-    if (choice.key === null) throw new WeirError('INVALID_ANSWER', 'the answer has no "predictions"')
-    return { columns: choice.columns }
-  },
+  readAnswer: (body) => predictionsOf(new TokenReader(body, ANSWER.json), ANSWERS),
 
   writeRequest({ columns, columnar }) {
     if (columnar !== true && columns.every(isFeature) && areRows(columns)) return written('dataframe_split', frameText(columns))

@@ -2,6 +2,7 @@
 import type { SpeaksConfig } from '../../config/config.ts'
 import { WeirError } from '../errors.ts'
 import { bindRows } from '../models/signature.ts'
+import { widened } from '../payload/cells.ts'
 import type { Column, Columns, Dtype } from '../payload/columns.ts'
 import { clip } from '../payload/json.ts'
 import { shapeText } from '../payload/tensor.ts'
@@ -18,6 +19,7 @@ const MAX_LISTED = 10
  */
 export function arrange(request: Columns, typed: boolean, { format, columns: names }: SpeaksConfig): Columns {
   if (request.raw !== undefined) throw new WeirError('MODEL_INPUT', 'a raw request says no name, datatype and shape, which its translation needs: send the tensor with its JSON')
+  // The 16-bit floats are bits, which no format without datatypes could tell from integers.
   const columns = request.columns.map(widened)
   const [only] = columns
   const whole = columns.length === 1 && (typed || only!.name === '') ? only! : null
@@ -81,12 +83,4 @@ function every<T extends Exclude<Column['data'], string[]>>(data: T, rows: numbe
   const values = new Kind(rows)
   for (let row = 0; row < rows; row++) values[row] = data[at(null, row)]
   return values as unknown as T
-}
-
-/** The 16-bit floats are bits here, which no format without datatypes could tell from integers: FP32 holds each of them exactly. */
-export function widened(column: Column): Column {
-  if (column.dtype !== 'FP16' && column.dtype !== 'BF16') return column
-  const bits = column.data as Uint16Array
-  const data = column.dtype === 'FP16' ? Float32Array.from(new Float16Array(bits.buffer, bits.byteOffset, bits.length)) : new Float32Array(Uint32Array.from(bits, (half) => half << 16).buffer)
-  return { ...column, dtype: 'FP32', data }
 }

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { InferenceSession, OnnxValue, Tensor } from 'onnxruntime-node'
 import type { Clock } from '../../clock.ts'
+import { widened } from '../../payload/cells.ts'
 import type { Column, Data, Dtype } from '../../payload/columns.ts'
 import { clip } from '../../payload/json.ts'
 import { externalFiles, outline } from './outline.ts'
@@ -161,8 +162,9 @@ class OrtSession implements Session {
     if (this.#underWay === 0) this.#idle?.()
   }
 
-  #tensor({ dtype, data, shape }: Column): Tensor {
-    if (dtype === 'BF16') return new this.#Tensor('float32', widened(data as Uint16Array), shape)
+  #tensor(column: Column): Tensor {
+    const { dtype, data, shape } = column
+    if (dtype === 'BF16') return new this.#Tensor('float32', widened(column).data as Float32Array, shape)
     const tensor = new this.#Tensor(types[dtype], data as never, shape)
     // onnxruntime-node 1.30 cannot read the Float16Array it makes of these bits ("not enough space: expected 4, got 0").
     if (dtype === 'FP16') Object.assign(tensor, { cpuData: data })
@@ -173,13 +175,6 @@ class OrtSession implements Session {
     const read = column(name, value)
     return this.#outputs.has(name) ? { ...read, dtype: 'BF16', data: narrowed(read.data as Float32Array) } : read
   }
-}
-
-/** A bfloat16 is the upper half of a float32. */
-function widened(data: Uint16Array): Float32Array {
-  const bits = new Uint32Array(data.length)
-  for (let i = 0; i < data.length; i++) bits[i] = data[i]! << 16
-  return new Float32Array(bits.buffer)
 }
 
 /** Exact for what was a bfloat16. */
