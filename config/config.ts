@@ -301,6 +301,90 @@ export interface TracingConfig {
   readonly headers: Readonly<Record<string, string>>
 }
 
+/** What all sinks have in common. The spool of a sink lies below `state`. */
+interface SinkCommon {
+  readonly name: string
+  readonly spool: SpoolConfig
+  /** What is sealed goes out at least this often, milliseconds; for files also how long one is written to. */
+  readonly rotate_ms: number
+}
+
+export interface SpoolConfig {
+  /** Most bytes of records that wait, all data threads together. */
+  readonly max_bytes: number
+  /** A segment is sealed when it has this many bytes, or is this old (milliseconds). */
+  readonly segment_bytes: number
+  readonly segment_ms: number
+  /** `seal`: a sealed segment is synced to the disk before it counts as sealed; `never`: the kernel decides. Neither matters to kill -9. */
+  readonly fsync: 'seal' | 'never'
+}
+
+/** How requests of a network sink are made; durations in milliseconds. */
+export interface DeliveryConfig {
+  readonly timeout_ms: number
+  /** Attempts of one batch before it is set aside for `max_backoff_ms`; nothing is given up by attempts alone. */
+  readonly backoff_ms: number
+  readonly max_backoff_ms: number
+  readonly connections: number
+}
+
+export interface JsonlSinkConfig extends SinkCommon {
+  readonly kind: 'jsonl'
+  /** Folder, absolute. */
+  readonly path: string
+  readonly gzip: boolean
+  /** A file is closed at this size. */
+  readonly max_file_bytes: number
+}
+
+export interface ParquetSinkConfig extends SinkCommon {
+  readonly kind: 'parquet'
+  readonly path: string
+  /** Rows of one file at most. */
+  readonly max_rows: number
+  /** Typed columns of decoded payloads beside the envelope. */
+  readonly columns: boolean
+}
+
+export interface CloudEventsSinkConfig extends SinkCommon {
+  readonly kind: 'cloudevents'
+  readonly url: string
+  readonly headers: Readonly<Record<string, string>>
+  /** `ce-source`. */
+  readonly source: string
+  /** Extensions of KServe's logger: `inferenceservicename`, `namespace`, `component`, `endpoint`. */
+  readonly extensions: Readonly<Record<string, string>>
+  /** Events of one request: 1 = binary mode, as KServe's logger; more = batched JSON. */
+  readonly batch: number
+  readonly delivery: DeliveryConfig
+}
+
+export interface S3SinkConfig extends SinkCommon {
+  readonly kind: 's3'
+  readonly bucket: string
+  readonly prefix: string
+  readonly region: string
+  /** '' = Amazon's own for the region. */
+  readonly endpoint: string
+  readonly access_key: string
+  readonly secret_key: string
+  readonly session_token: string
+  readonly format: 'parquet' | 'jsonl'
+  readonly delivery: DeliveryConfig
+}
+
+export interface KafkaSinkConfig extends SinkCommon {
+  readonly kind: 'kafka'
+  readonly brokers: readonly string[]
+  readonly topic: string
+  readonly tls: boolean
+  readonly sasl: { readonly mechanism: 'PLAIN' | 'SCRAM-SHA-256' | 'SCRAM-SHA-512'; readonly username: string; readonly password: string } | null
+  readonly delivery: DeliveryConfig
+}
+
+/** Where records go. */
+export type SinkConfig = JsonlSinkConfig | ParquetSinkConfig | CloudEventsSinkConfig | S3SinkConfig | KafkaSinkConfig
+
 export interface AccessLogConfig {
   readonly to: 'off' | 'stdout' | { readonly file: string }
 }
@@ -339,6 +423,7 @@ export interface Config {
   readonly zone: string
   /** Headers in which the time that is left travels. */
   readonly deadlines: DeadlinesConfig
+  readonly sinks: Readonly<Record<string, SinkConfig>>
   readonly backends: Readonly<Record<string, BackendConfig>>
   readonly routes: readonly RouteConfig[]
   /** The file's own grammar with every default, for `explain` and `/config`: environment unexpanded, secrets hidden. Plain data. */

@@ -46,6 +46,7 @@ export function loadSections(scene: Scene, file: Data, schema: JsonSchema, paral
     tracing: loadTracing(section('tracing')),
     zone: section<string | undefined>('zone') ?? '',
     deadlines: loadDeadlines(scene, section('deadlines')),
+    sinks: {},
   }
 }
 

@@ -6,6 +6,7 @@ export const KINDS: Readonly<Record<string, string>> = {
   size: 'a size such as `64KiB`, `1MiB` or a number of bytes',
   percent: 'a percentage such as `5%`, or a number from 0 to 100',
   backend: 'the name of a backend',
+  sink: 'the name of a sink',
   arms: 'backends and their weights',
   selector: 'a selector such as `header.x-user-id`',
   condition: 'a CEL condition',

@@ -20,7 +20,9 @@ export interface ModelPart {
   close(): void | Promise<void>
 }
 
-export interface GatewayDeps extends Omit<CompileDeps, 'backends' | 'keep'> {
+export interface GatewayDeps extends Omit<CompileDeps, 'backends' | 'keep' | 'state' | 'thread'> {
+  /** Which data thread this is. */
+  readonly thread: number
   httpBackend(config: HttpBackendConfig): HttpBackend
   /** The code of a plugin: built in by name, or a file of the user's. */
   plugin(config: PluginConfig): Plugin | Promise<Plugin>
@@ -134,7 +136,8 @@ class Draft {
   }
 
   async #buildRoute(route: RouteConfig, at: string, backends: ReadonlyMap<string, Backend>): Promise<BuildIssue[]> {
-    const deps: CompileDeps = { ...this.#deps, backends, keep: this.#keep }
+    const { threads, state } = this.#config
+    const deps: CompileDeps = { ...this.#deps, backends, keep: this.#keep, state, thread: { index: this.#deps.thread, count: Math.max(threads, this.#deps.thread + 1) } }
     try {
       const when = route.match.when === null ? null : this.#deps.compileCondition(route.match.when)
       const plugins = await Promise.all(route.plugins.map((plugin) => this.#findPlugin(plugin)))

@@ -7,15 +7,19 @@
  * `server/rescue.ts`. A hook that no plugin of a route has does not exist for that route.
  */
 import type { Static, TSchema } from 'typebox'
+import type { Alarm } from './alarm.ts'
 import type { Timer } from './clock.ts'
 import type { Backend, Exchange, Reply, Send } from './exchange.ts'
 import { Type } from './schema.ts'
 import type { Counter, Declarations, Handles, Histogram } from './metrics.ts'
+import type { Profile } from './profile/profile.ts'
+import type { OnFull, Records } from './records/record.ts'
 
 export type { Static, TSchema } from 'typebox'
 export { Type } from './schema.ts'
 export { Relay } from './relay.ts'
 export { Answer, type Backend, type Body, Exchange, type Flow, isFlow, Leg, type LegWatcher, type Limits, problem, type Reply, reply, type Send, type Sink } from './exchange.ts'
+export type { Alarm, AlarmKind } from './alarm.ts'
 export { type Code, codes, type Reason, WeirError } from './errors.ts'
 export * as headers from './headers.ts'
 export { type Assurance, assure } from './assure.ts'
@@ -23,6 +27,8 @@ export { Failures, type Word } from './failures.ts'
 export { Limiter, type LimiterMetrics } from './limiter.ts'
 export { HOLD_BYTES, hold, streams } from './hold.ts'
 export { paused } from './pause.ts'
+export type { LoggedBody, LogRecord, OnFull, Records } from './records/record.ts'
+export type { CategoricalProfile, FeatureProfile, NumericProfile, Profile } from './profile/profile.ts'
 export { type EventKind, type EventScanner, FirstContent, scannerOf, type StreamEvent } from './sse.ts'
 export type { Timer } from './clock.ts'
 export type { Counter, Declarations, Handles, Histogram }
@@ -42,6 +48,21 @@ export interface AdminRoute {
   readonly summary: string
   handle(request: AdminRequest): unknown
   merge?(parts: readonly unknown[]): unknown
+}
+
+/** What a plugin serves to callers. */
+export interface ServeRoute {
+  readonly summary: string
+  readonly maxBodyBytes: number
+  /** @param body whole, decoded @returns null: this is not for me */
+  handle(body: Buffer, x: Exchange): Reply | null | Promise<Reply | null>
+}
+
+/** Memory of which every data thread writes one part: sums over the parts are exact, and no cell has two writers. */
+export interface Parts {
+  readonly mine: SharedArrayBuffer
+  /** Of all threads, in their order; `mine` is one of them. */
+  readonly all: readonly SharedArrayBuffer[]
 }
 
 /** Presence is the declaration: a hook that is absent costs nothing. */
@@ -66,10 +87,17 @@ export interface Hooks {
   responseBody?(x: Exchange): Verdict
   /** Streaming view of the answer; what it returns goes on, null drops the chunk. Reverse order. */
   responseChunk?(x: Exchange, chunk: Buffer): Buffer | null
-  /** Exactly once for every exchange that reached this plugin, whatever happened. */
+  /**
+   * The answer is whole and as the caller will get it (`x.answer`, its status), right before its last byte is handed to the socket;
+   * at most once, in reverse order. Not when it is cut, or nobody waits for it any more: then there is `done` alone.
+   */
+  finish?(x: Exchange): void
+  /** Exactly once for every exchange that reached this plugin, whatever happened; after `finish`. */
   done?(x: Exchange): void
   /** `'GET /state'`: mounted on the admin listener at `/routes/<route>/<plugin>/state`. */
   readonly admin?: Readonly<Record<string, AdminRoute>>
+  /** `'POST /labels'`: served on the traffic listener, before the routes of the file. Plugins that serve the same are asked in the order of routes. */
+  readonly serve?: Readonly<Record<string, ServeRoute>>
   /** The generation is gone. Runs once. */
   close?(): void | Promise<void>
 }
@@ -131,6 +159,10 @@ export interface Host<M extends Declarations = Declarations> {
   readonly log: Log
   /** Monotonic milliseconds. */
   now(): number
+  /** Unix milliseconds: for windows of the calendar and for what people read, never for measuring. */
+  wall(): number
+  /** True on exactly one data thread: whoever sums over all threads does it there. */
+  readonly leader: boolean
   /** One shot; cancelled by itself when the generation closes. */
   after(ms: number, run: () => void): Timer
   /** Cancelled by itself when the generation closes. */
@@ -139,6 +171,16 @@ export interface Host<M extends Declarations = Declarations> {
   keep<T>(key: string, make: () => T): T
   /** Memory that all data threads see, zeroed at first; it survives reloads while its key is the same for this route and plugin. */
   share(key: string, bytes: number): SharedArrayBuffer | Promise<SharedArrayBuffer>
+  /** One piece a data thread, zeroed at first; survives reloads, and the death of its thread, while its key is the same for this route and plugin. */
+  parts(key: string, bytes: number): Parts | Promise<Parts>
+  /** A folder below `state:` for this route and plugin, made; null without `state:`. */
+  folder(): string | null
+  /** The spool of a sink of the file. @throws at load for an unknown name */
+  records(sink: string, onFull: OnFull): Records
+  /** A profile, read once a generation. @param path absolute @throws at load when it is none */
+  profile(path: string): Profile
+  /** Tells whoever listens: the log, `weir_alarms_total`, a backtest. Raise it on the leader alone. */
+  alarm(alarm: Alarm): void
   provide<T>(slot: Slot<T>): Cell<T>
   /** @throws at load when no plugin before this one provides the slot */
   use<T>(slot: Slot<T>): Cell<T>
@@ -203,3 +245,7 @@ export const Arms = (notes: Notes) =>
 export const SelectorText = (notes: Notes) => Type.Unsafe<string>({ type: 'string', minLength: 1, 'x-weir': 'selector', ...notes })
 /** A CEL condition; the loader parses it. */
 export const ConditionText = (notes: Notes) => Type.Unsafe<string>({ type: 'string', minLength: 1, 'x-weir': 'condition', ...notes })
+/** A file; relative to the configuration, absolute in `build`. */
+export const FilePath = (notes: Notes) => Type.Unsafe<string>({ type: 'string', minLength: 1, 'x-weir': 'file', ...notes })
+/** The name of a sink of the file; the loader checks that it exists. */
+export const SinkName = (notes: Notes) => Type.Unsafe<string>({ type: 'string', minLength: 1, 'x-weir': 'sink', ...notes })

@@ -9,10 +9,12 @@ const LAYERS: readonly (readonly string[])[] = [
   ['gateway/stats/'],
   // The seams, and what they export of their own kind: what holds and judges answers is part of the plugin contract, `issues` has the nearest name of a mistyped one.
   [
-    'gateway/exchange.ts', 'gateway/plugin.ts', 'gateway/schema.ts', 'gateway/errors.ts', 'gateway/clock.ts', 'gateway/headers.ts', 'gateway/metrics.ts', 'gateway/vital.ts', 'gateway/hold.ts', 'gateway/relay.ts', 'gateway/pause.ts', 'gateway/limiter.ts', 'gateway/sse.ts', 'gateway/trace.ts', 'gateway/peek.ts', 'gateway/assure.ts', 'gateway/failures.ts',
-    'gateway/payload/columns.ts', 'gateway/payload/coding.ts', 'gateway/payload/soundness.ts', 'config/config.ts', 'config/issues.ts',
+    'gateway/exchange.ts', 'gateway/plugin.ts', 'gateway/schema.ts', 'gateway/errors.ts', 'gateway/clock.ts', 'gateway/headers.ts', 'gateway/metrics.ts', 'gateway/vital.ts', 'gateway/hold.ts', 'gateway/relay.ts', 'gateway/pause.ts', 'gateway/limiter.ts', 'gateway/sse.ts', 'gateway/trace.ts', 'gateway/peek.ts', 'gateway/assure.ts', 'gateway/failures.ts', 'gateway/alarm.ts', 'gateway/profile/profile.ts', 'gateway/records/record.ts',
+    'gateway/payload/columns.ts', 'gateway/payload/coding.ts', 'gateway/payload/soundness.ts', 'gateway/payload/features.ts', 'config/config.ts', 'config/issues.ts',
   ],
-  ['gateway/payload/', 'gateway/wire/', 'gateway/telemetry/', 'gateway/stores/', 'gateway/records/'],
+  ['gateway/calls.ts'],
+  ['gateway/payload/', 'gateway/wire/', 'gateway/telemetry/', 'gateway/stores/', 'gateway/monitor/'],
+  ['gateway/profile/', 'gateway/records/'],
   ['gateway/expression/', 'gateway/upstream/', 'gateway/models/', 'plugins/'],
   ['gateway/pipeline/', 'gateway/translate/'],
   ['gateway/generation.ts'],
@@ -28,16 +30,18 @@ const LAYERS: readonly (readonly string[])[] = [
 const SEAMS = 1
 
 /** What a plugin may import beside `gateway/plugin.ts`. */
-const PLUGIN_MAY = [/^gateway\/plugin\.ts$/, /^gateway\/stats\//, /^gateway\/payload\/columns\.ts$/, /^plugins\/slots\//]
+const PLUGIN_MAY = [/^gateway\/plugin\.ts$/, /^gateway\/stats\//, /^gateway\/payload\/(columns|features)\.ts$/, /^gateway\/monitor\//, /^plugins\/slots\//]
 
 /** Packages and node: modules that live in one place, and why. */
 const HOMES: Readonly<Record<string, { readonly in: RegExp; readonly because: string }>> = {
-  undici: { in: /^gateway\/upstream\/calls\.ts$/, because: 'only upstream/calls.ts makes weir\'s own calls' },
-  llhttp: { in: /^gateway\/upstream\/calls\.ts$/, because: 'only upstream/calls.ts makes weir\'s own calls' },
-  'node:http': { in: /^gateway\/(upstream\/calls\.ts|admin\/|telemetry\/)/, because: 'traffic is read and written by gateway/wire/ alone' },
-  'node:https': { in: /^gateway\/(upstream\/calls\.ts|admin\/|telemetry\/)/, because: 'traffic is read and written by gateway/wire/ alone' },
+  undici: { in: /^gateway\/calls\.ts$/, because: 'only calls.ts makes weir\'s own calls' },
+  llhttp: { in: /^gateway\/calls\.ts$/, because: 'only calls.ts makes weir\'s own calls' },
+  'node:http': { in: /^gateway\/(calls\.ts|admin\/|telemetry\/)/, because: 'traffic is read and written by gateway/wire/ alone' },
+  'node:https': { in: /^gateway\/(calls\.ts|admin\/|telemetry\/)/, because: 'traffic is read and written by gateway/wire/ alone' },
   'node:http2': { in: /^$/, because: 'weir does not speak HTTP/2 yet' },
   'onnxruntime-node': { in: /^gateway\/models\/onnx\//, because: 'one package lives in one folder' },
+  hyparquet: { in: /^gateway\/profile\//, because: 'one package lives in one folder' },
+  'hyparquet-writer': { in: /^gateway\/records\//, because: 'one package lives in one folder' },
   'prom-client': { in: /^gateway\/metrics\.ts$/, because: 'one package lives in one folder' },
   '@marcbachmann/cel-js': { in: /^gateway\/expression\//, because: 'one package lives in one folder' },
   '@opentelemetry/api': { in: /^gateway\/telemetry\/tracing\//, because: 'what is not traced loads nothing of OpenTelemetry' },

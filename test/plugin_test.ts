@@ -18,8 +18,8 @@ import { Registry, totals } from '../gateway/metrics.ts'
 import { type CompileDeps, compileRoute } from '../gateway/pipeline/compile.ts'
 import { KeepStore } from '../gateway/pipeline/host.ts'
 import type { CompiledRoute } from '../gateway/pipeline/route.ts'
-import { runDone, runRequest, runRequestBody, runResponse, runResponseBody, tapChunks } from '../gateway/pipeline/run.ts'
-import type { Declarations, Log, Plugin, TSchema } from '../gateway/plugin.ts'
+import { runDone, runFinish, runRequest, runRequestBody, runResponse, runResponseBody, tapChunks } from '../gateway/pipeline/run.ts'
+import type { Alarm, Declarations, Log, Plugin, Profile, Records, TSchema } from '../gateway/plugin.ts'
 import { FakeClock } from './fake_clock.ts'
 
 export interface Setup {
@@ -37,6 +37,15 @@ export interface Setup {
   readonly keep?: KeepStore
   readonly clock?: FakeClock
   readonly registry?: Registry
+  /** Sinks by name. */
+  readonly records?: Readonly<Record<string, Records>>
+  /** Whatever path is asked for. */
+  readonly profile?: Profile
+  /** Folder of `state:`. */
+  readonly state?: string
+  /** One of several data threads; then `share` must be the same for all of them. */
+  readonly thread?: { readonly index: number; readonly count: number }
+  readonly share?: (key: string, bytes: number) => SharedArrayBuffer
 }
 
 export interface RequestInit {
@@ -59,8 +68,11 @@ export class Bench {
   readonly clock: FakeClock
   readonly registry: Registry
   readonly log: readonly LogLine[]
+  /** Raised so far. */
+  readonly alarms: readonly Alarm[]
 
-  constructor(route: CompiledRoute, clock: FakeClock, registry: Registry, log: readonly LogLine[]) {
+  constructor(route: CompiledRoute, clock: FakeClock, registry: Registry, log: readonly LogLine[], alarms: readonly Alarm[]) {
+    this.alarms = alarms
     this.route = route
     this.clock = clock
     this.registry = registry
@@ -79,6 +91,7 @@ export class Bench {
       x.answer = (await runRequest(this.route, x)) ?? (await runRequestBody(this.route, x)) ?? (await this.#send(x))
       await this.#respond(x)
       const body = await collect(x.answer.body, tapChunks(this.route, x))
+      runFinish(this.route, x)
       return { x, answer: x.answer, body: body.toString() }
     } finally {
       runDone(this.route, x)
@@ -123,9 +136,11 @@ export async function pipelineTest(plugins: readonly (readonly [plugin: Plugin, 
   const clock = setup.clock ?? new FakeClock()
   const registry = setup.registry ?? new Registry()
   const { log, lines } = recorder()
+  const alarms: Alarm[] = []
   const config = routeConfig(plugins, setup)
-  const route = await compileRoute(config, plugins.map(([plugin]) => plugin), makeDeps(setup, clock, registry, log))
-  return new Bench(route, clock, registry, lines)
+  const deps = { ...makeDeps(setup, clock, registry, log), alarm: (_route: string, _plugin: string, alarm: Alarm) => void alarms.push(alarm) }
+  const route = await compileRoute(config, plugins.map(([plugin]) => plugin), deps)
+  return new Bench(route, clock, registry, lines, alarms)
 }
 
 export function routeConfig(plugins: readonly (readonly [plugin: Plugin, options?: unknown])[], setup: Setup = {}): RouteConfig {
@@ -151,7 +166,12 @@ export function makeDeps(setup: Setup, clock: FakeClock, registry: Registry, log
   const sends: Readonly<Record<string, Send>> = { main: () => reply(200, 'main'), ...setup.backends }
   const backends = new Map(Object.entries(sends).map(([name, send]): [string, Backend] => [name, makeBackend(name, send, setup.available?.[name])]))
   const keep = setup.keep ?? new KeepStore()
-  return { backends, formats: () => setup.format ?? null, registry, clock, log, keep, compileSelector, compileCondition }
+  const { records, profile, state, thread, share } = setup
+  return {
+    backends, formats: () => setup.format ?? null, registry, clock, log, keep, compileSelector, compileCondition,
+    records: (sink) => records?.[sink] ?? null,
+    ...(profile !== undefined && { profile: () => profile }), ...(state !== undefined && { state }), ...(thread !== undefined && { thread }), ...(share !== undefined && { share }),
+  }
 }
 
 export function makeBackend(name: string, send: Send, available?: () => boolean): Backend {

@@ -39,7 +39,7 @@ export async function run(source: Source, terminal: Terminal): Promise<number> {
     clock,
     log: logs.log,
     registry,
-    spawn: (index) => new Worker(ENTRY, { name: `weir data ${index}`, workerData: { version: terminal.version }, resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB } }),
+    spawn: (index) => new Worker(ENTRY, { name: `weir data ${index}`, workerData: { version: terminal.version, thread: index }, resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB } }),
     read: async () => (await code).read(source, terminal.env),
     format: (issues) => formatIssues(issues),
   })

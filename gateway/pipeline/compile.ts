@@ -2,7 +2,7 @@
 import type { RouteConfig } from '../../config/config.ts'
 import type { Backend, Format, Send } from '../exchange.ts'
 import { WeirError } from '../errors.ts'
-import { type AdminRoute, type Hooks, NESTING, type Nesting, type Plugin, type Wrap } from '../plugin.ts'
+import { type AdminRoute, type Hooks, NESTING, type Nesting, type Plugin, type ServeRoute, type Wrap } from '../plugin.ts'
 import { exchangeMetrics } from '../vital.ts'
 import { BuildProblem, type HostDeps, makeHost, Slots } from './host.ts'
 import { quietly } from './quiet.ts'
@@ -42,6 +42,7 @@ export async function compileRoute(route: RouteConfig, plugins: readonly Plugin[
       response: steps(back, (hooks) => hooks.response?.bind(hooks)),
       responseBody: steps(back, (hooks) => hooks.responseBody?.bind(hooks)),
       responseChunk: steps(back, (hooks) => hooks.responseChunk?.bind(hooks)),
+      finish: steps(back, (hooks) => hooks.finish?.bind(hooks)),
       done: steps(back, (hooks) => hooks.done?.bind(hooks)),
     }
     const replayBytes = Math.max(0, ...built.map((one) => one.hooks.replayBytes ?? 0))
@@ -58,6 +59,7 @@ export async function compileRoute(route: RouteConfig, plugins: readonly Plugin[
       send: compose(built, backend),
       replayBytes,
       plain: replayBytes === 0 && Object.values(phases).every((phase) => phase === null),
+      serve: served(built),
       admin: new Map(built.filter((one) => one.hooks.admin !== undefined).map((one): [string, Readonly<Record<string, AdminRoute>>] => [one.instance, one.hooks.admin!])),
       close,
     }
@@ -121,6 +123,14 @@ function steps<F>(built: readonly Built[], pick: (hooks: Hooks) => F | undefined
     if (run !== undefined) found.push({ plugin: instance, index, onError, run, failed })
   }
   return found.length === 0 ? null : found
+}
+
+function served(built: readonly Built[]): ReadonlyMap<string, readonly Step<ServeRoute>[]> | null {
+  const paths = new Map<string, Step<ServeRoute>[]>()
+  for (const { instance, index, onError, failed, hooks } of built) {
+    for (const [at, run] of Object.entries(hooks.serve ?? {})) paths.set(at, [...(paths.get(at) ?? []), { plugin: instance, index, onError, run, failed }])
+  }
+  return paths.size === 0 ? null : paths
 }
 
 // ---------------------------------------------------------------- the onion

@@ -1,9 +1,14 @@
 /** What one plugin of one route may touch, and what is undone when its generation closes. */
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
 import type { BuildIssue } from '../../config/config.ts'
 import type { Clock, Timer } from '../clock.ts'
 import type { Backend, Exchange } from '../exchange.ts'
+import type { Alarm } from '../alarm.ts'
 import type { Declarations, Handles, Registry } from '../metrics.ts'
-import type { Cell, Condition, Host, Log, Plugin, Selector, Slot } from '../plugin.ts'
+import type { Cell, Condition, Host, Log, Parts, Plugin, Selector, Slot } from '../plugin.ts'
+import type { Profile } from '../profile/profile.ts'
+import type { OnFull, Records } from '../records/record.ts'
 import { quietly } from './quiet.ts'
 import { ArmedTimers, NO_TIMER } from './timers.ts'
 
@@ -69,6 +74,15 @@ export interface HostDeps {
   readonly keep: KeepStore
   /** Absent: this is the only thread. */
   readonly share?: Share
+  /** This data thread among all; absent: it is the only one. */
+  readonly thread?: { readonly index: number; readonly count: number }
+  /** Folder for what plugins must remember; null or absent: nothing is written. */
+  readonly state?: string | null
+  /** The spool of a sink; null: there is no such sink. */
+  readonly records?: (sink: string, route: string, onFull: OnFull) => Records | null
+  /** @throws Error that says what is wrong with the file */
+  readonly profile?: (path: string) => Profile
+  readonly alarm?: (route: string, plugin: string, alarm: Alarm) => void
   compileSelector(text: string): Selector
   compileCondition(text: string): Condition
 }
@@ -125,6 +139,8 @@ export interface HostHandle {
   close(): void
 }
 
+const ALONE = { index: 0, count: 1 }
+
 export function makeHost(plugin: Plugin, place: Place, deps: HostDeps): HostHandle {
   const { clock } = deps
   const armed = new ArmedTimers()
@@ -149,16 +165,51 @@ export function makeHost(plugin: Plugin, place: Place, deps: HostDeps): HostHand
     throw new BuildProblem({ at: place.at, rule: 'unknown-backend', message: `"${place.instance}" names backend "${name}", which does not exist`, help: `Backends are: ${[...deps.backends.keys()].join(', ') || 'none'}.` })
   }
 
+  function records(sink: string, onFull: OnFull): Records {
+    const found = deps.records?.(sink, place.route, onFull) ?? null
+    if (found !== null) return found
+    throw new BuildProblem({ at: place.at, rule: 'unknown-sink', message: `"${place.instance}" names sink "${sink}", which does not exist`, help: 'Declare it under `sinks`.' })
+  }
+
+  function profile(path: string): Profile {
+    try {
+      return deps.profile!(path)
+    } catch (error) {
+      throw new BuildProblem({ at: place.at, rule: 'bad-profile', message: `"${place.instance}" cannot use the profile: ${error instanceof Error ? error.message : String(error)}`, help: 'Make one with `weir profile DATA -o FILE`.' })
+    }
+  }
+
+  function parts(key: string, bytes: number): Parts | Promise<Parts> {
+    const { index, count } = deps.thread ?? ALONE
+    const all = Array.from({ length: count }, (_, i) => (deps.share ?? local)(keyed(`${key} ${i}`), bytes))
+    const whole = all.flatMap((part) => (part instanceof Promise ? [] : [part]))
+    return whole.length === count ? { mine: whole[index]!, all: whole } : Promise.all(all).then((pieces) => ({ mine: pieces[index]!, all: pieces }))
+  }
+
+  function folder(): string | null {
+    if (deps.state === undefined || deps.state === null) return null
+    const path = join(deps.state, 'plugins', place.route, place.instance)
+    mkdirSync(path, { recursive: true })
+    return path
+  }
+
   const host: Host = {
     route: place.route,
     routeBackend: place.routeBackend,
     metrics: deps.registry.handles(plugin.metrics ?? {}, `weir_${plugin.name}_`, { route: place.route }) as Handles<Declarations>,
     log: quietly(deps.log, { route: place.route, plugin: place.instance }, clock),
     now: () => clock.now(),
+    wall: () => clock.wall(),
+    leader: (deps.thread ?? ALONE).index === 0,
     after,
     every: (ms, run) => (closed ? NO_TIMER : armed.every(clock, ms, () => contained(run))),
     keep: (key, make) => deps.keep.take(keyed(key), make),
     share: (key, bytes) => (deps.share ?? local)(keyed(key), bytes),
+    parts,
+    folder,
+    records,
+    profile,
+    alarm: (alarm) => deps.alarm?.(place.route, place.instance, alarm),
     provide: (slot) => place.slots.provide(slot, place.instance, place.at),
     use: (slot) => place.slots.use(slot, place.instance, place.at),
     backend,

@@ -1,7 +1,7 @@
 /** A route as the request path sees it: every question the config can answer is answered; what no plugin asked for is `null`. */
 import type { RouteConfig } from '../../config/config.ts'
 import type { Backend, Exchange, RouteInfo, Send } from '../exchange.ts'
-import type { AdminRoute, Verdict } from '../plugin.ts'
+import type { AdminRoute, ServeRoute, Verdict } from '../plugin.ts'
 
 /** One hook with what is needed to attribute a failure to its plugin. */
 export interface Step<F> {
@@ -31,6 +31,7 @@ export interface CompiledRoute extends RouteInfo {
   readonly response: readonly Step<Hook>[] | null
   readonly responseBody: readonly Step<Hook>[] | null
   readonly responseChunk: readonly Step<(x: Exchange, chunk: Buffer) => Buffer | null>[] | null
+  readonly finish: readonly Step<(x: Exchange) => void>[] | null
   readonly done: readonly Step<(x: Exchange) => void>[] | null
   /** Request bodies up to this many bytes are made whole before `send`, so that they can be sent again; 0 = none needs it. */
   readonly replayBytes: number
@@ -38,5 +39,7 @@ export interface CompiledRoute extends RouteInfo {
   readonly plain: boolean
   /** By plugin name (and `#2` for its second instance), then by `GET /state`. */
   readonly admin: ReadonlyMap<string, Readonly<Record<string, AdminRoute>>>
+  /** What its plugins serve on the traffic listener, by `POST /labels`; null = nothing. */
+  readonly serve: ReadonlyMap<string, readonly Step<ServeRoute>[]> | null
   close(): Promise<void>
 }

@@ -46,6 +46,20 @@ export function tapChunks(route: CompiledRoute, x: Exchange): ((chunk: Buffer) =
   }
 }
 
+/** `x.answer` is whole; nothing a hook does stops the others, or the answer. */
+export function runFinish(route: CompiledRoute, x: Exchange): void {
+  if (route.finish === null) return
+  const reached = answered(x)
+  for (const step of route.finish) {
+    if (step.index >= reached) continue
+    try {
+      step.run(x)
+    } catch (error) {
+      step.failed(error)
+    }
+  }
+}
+
 /** Runs once however often it is called; nothing a hook does stops the others. */
 export function runDone(route: CompiledRoute, x: Exchange): void {
   const reached = x.reached

@@ -6,7 +6,7 @@ import type { Candidate, Generation } from '../generation.ts'
 import * as headers from '../headers.ts'
 import { holdFlow } from '../hold.ts'
 import type { Handles, Registry } from '../metrics.ts'
-import { runDone, runRequest, runRequestBody, runResponse, runResponseBody, tapChunks } from '../pipeline/run.ts'
+import { runDone, runFinish, runRequest, runRequestBody, runResponse, runResponseBody, tapChunks } from '../pipeline/run.ts'
 import type { CompiledRoute } from '../pipeline/route.ts'
 import type { Log } from '../plugin.ts'
 import type { ExchangeRecord } from '../telemetry/access.ts'
@@ -18,6 +18,7 @@ import type { Incoming, IncomingWatcher } from '../wire/incoming.ts'
 import { phraseOf } from '../wire/write.ts'
 import { gather, tapped } from './buffer.ts'
 import { type Deadlines, deadlines } from './deadline.ts'
+import { finishing } from './finish.ts'
 import { type Forwarding, forwarding, isLastHop } from './forwarded.ts'
 import { answerLines, Lane } from './lane.ts'
 import type { Overload } from './overload.ts'
@@ -346,6 +347,8 @@ class Passage implements IncomingWatcher {
     if (x !== null) {
       x.answer = answer
       x.phase = 'response'
+      const route = this.#route
+      if (route !== null && route.finish !== null && answer.tunnel === null) answer.body = finishing(answer.body, () => runFinish(route, x))
     }
     request.respond(answer, this.#lines(answer), this.#broken !== null)
   }

@@ -35,7 +35,7 @@ const QUIET_TURNS = 3
 const MAX_TURNS = 10_000
 
 const port = parentPort!
-const { version } = workerData as { version: string }
+const { version, thread } = workerData as { version: string; thread: number }
 const clock = systemClock
 const registry = new Registry()
 const deadlines = new Deadlines(clock)
@@ -58,6 +58,7 @@ const gateway = new Gateway({
   clock,
   log,
   registry,
+  thread,
   share: (key, bytes) => control.ask('share', [key, bytes], ASK_MS),
   formats: format,
   compileSelector,

@@ -104,9 +104,9 @@ function asEntry(endpoint: BuiltinRoute): RouteEntry<CompiledRoute> {
   const send: Backend['send'] = (x) => endpoint.handle(x, x.params ?? {})
   const backend: Backend = { name: '', kind: 'builtin', send }
   const match: RouteConfig['match'] = { host: null, methods: endpoint.methods, path: endpoint.path, headers: {}, when: null }
-  const none = { request: null, requestBody: null, response: null, responseBody: null, responseChunk: null, done: null }
+  const none = { request: null, requestBody: null, response: null, responseBody: null, responseChunk: null, finish: null, done: null }
   // A probe that is shed would look like a gateway that is dead: what only tells of models stays as long as anything does.
   const criticality = endpoint.methods.includes('POST') ? 'standard' : 'critical'
-  const route: CompiledRoute = { name: endpoint.path, format: endpoint.format, maxBodyBytes: MAX_BODY_BYTES, backend, criticality, plugins: [], slots: 0, ...none, send, replayBytes: 0, plain: true, admin: new Map(), close: async () => undefined }
+  const route: CompiledRoute = { name: endpoint.path, format: endpoint.format, maxBodyBytes: MAX_BODY_BYTES, backend, criticality, plugins: [], slots: 0, ...none, send, replayBytes: 0, plain: true, serve: null, admin: new Map(), close: async () => undefined }
   return { match, when: null, route }
 }

@@ -25,7 +25,7 @@ function config(backends: Config['backends'][string][], routes: RouteConfig[], m
   return {
     file: '', hash: '', listen: [], admin: null, metrics: null, threads: 1, state: null, timeouts: { request_headers_ms: 1, idle_ms: 1 },
     limits: { head_bytes: 1, fields: 1, target_bytes: 1, connections: 1, in_flight: 1 }, forwarded: { trusted: [], write: 'none', via: '' }, answer_headers: true,
-    effective: null, access_log: { to: 'off' }, drain: { grace_ms: 0, deadline_ms: 0 }, models: null, inference: { threads: 1, intra_op_threads: 1, queue: 64 }, overload: { loop_delay_ms: null, memory: null }, tracing: null, zone: '', deadlines: { header: '' }, backends: Object.fromEntries(backends.map((one) => [one.name, one])), routes, ...more,
+    effective: null, access_log: { to: 'off' }, drain: { grace_ms: 0, deadline_ms: 0 }, models: null, inference: { threads: 1, intra_op_threads: 1, queue: 64 }, overload: { loop_delay_ms: null, memory: null }, tracing: null, zone: '', deadlines: { header: '' }, sinks: {}, backends: Object.fromEntries(backends.map((one) => [one.name, one])), routes, ...more,
   }
 }
 
@@ -38,7 +38,7 @@ function setUp(plugins: Plugin[] = []) {
     return { name: of.name, kind: 'http', config: of, send: () => Promise.reject(new Error('not here')), state: () => [], close: () => void events.push(`close ${of.name}`) }
   }
   const gateway = new Gateway({
-    clock: new FakeClock(), log: quiet, registry: new Registry(), formats: () => null,
+    clock: new FakeClock(), log: quiet, registry: new Registry(), thread: 0, formats: () => null,
     compileSelector: () => Promise.reject(new Error('none')) as never,
     compileCondition: (text) => ({ text, body: false, test: () => true }),
     httpBackend,
