@@ -93,3 +93,12 @@ export const tracingMetrics = {
   weir_trace_spans_dropped_total: { type: 'counter', help: 'Spans that never arrived: no room to wait, the collector failed or was too slow, or the gateway stopped.', labels: { reason: ['queue', 'export', 'closed'] } },
   weir_trace_spans_pending: { type: 'gauge', help: 'Spans that wait for the collector.' },
 } as const satisfies Declarations
+
+/** Of monitors: schema, drift, predictions, labels, quality. */
+export const alarmMetrics = {
+  weir_alarms_total: {
+    type: 'counter',
+    help: 'Alarms that monitors raised.',
+    labels: { route: 'config', kind: ['schema', 'drift', 'prediction', 'label', 'quality', 'outlier', 'rate'] },
+  },
+} as const satisfies Declarations

@@ -17,12 +17,13 @@ import { gather } from '../server/buffer.ts'
 import { Forwarder } from '../server/forward.ts'
 import { Listener } from '../server/listener.ts'
 import { memoryUse, Overload } from '../server/overload.ts'
+import { Alarms } from '../telemetry/alarms.ts'
 import { uuidv7 } from '../telemetry/request_id.ts'
 import type { Tracing } from '../telemetry/tracing/tracing.ts'
 import { translated } from '../translate/backend.ts'
 import { limited } from '../upstream/limits.ts'
 import { httpBackend } from '../upstream/transport.ts'
-import { backendMetrics, listenerMetrics, tracingMetrics } from '../vital.ts'
+import { alarmMetrics, backendMetrics, listenerMetrics, tracingMetrics } from '../vital.ts'
 import { Deadlines } from '../wire/deadlines.ts'
 import type { Inside } from './inside.ts'
 import { startLogs } from './logs.ts'
@@ -43,6 +44,7 @@ const logs = startLogs(clock, registry)
 const { log } = logs
 const metrics = registry.handles(listenerMetrics)
 const backends = registry.handles(backendMetrics)
+const alarms = new Alarms(log, registry.handles(alarmMetrics))
 const overload = new Overload({ clock, registry, random: Math.random, memory: memoryUse })
 const forwarder = new Forwarder({ clock, log, registry, inferenceId: uuidv7(clock), record: null, overload })
 const listeners: Listener[] = []
@@ -59,6 +61,7 @@ const gateway = new Gateway({
   log,
   registry,
   thread,
+  alarm: alarms.raise,
   share: (key, bytes) => control.ask('share', [key, bytes], ASK_MS),
   formats: format,
   compileSelector,
@@ -122,6 +125,7 @@ const orders: DataOrders = {
   async backends() {
     return Object.fromEntries(gateway.httpBackends.map((backend) => [backend.name, backend.state()]))
   },
+  alarms: async () => alarms.recent,
   models: async (grant, revision, description) => (inside === null ? [] : inside.update(grant, revision, description)),
   plugin: (call) => callPlugin(gateway.current, call),
   merge: async (call, parts) => mergePlugin(gateway.current, call, parts),

@@ -6,6 +6,7 @@ import type { MessagePort, Transferable } from 'node:worker_threads'
 import type { Address, BuildIssue, Config, ListenConfig } from '../../config/config.ts'
 import type { Clock, Timer } from '../clock.ts'
 import type { RegistryView } from '../metrics.ts'
+import type { Raised } from '../telemetry/alarms.ts'
 import type { EndpointState } from '../upstream/state.ts'
 import type { ModelsDescription } from '../models/description.ts'
 import type { OpenFailure } from '../models/models.ts'
@@ -30,6 +31,8 @@ export type DataOrders = {
   load(): Promise<Load>
   /** State of the endpoints of every HTTP backend, by name. */
   backends(): Promise<Readonly<Record<string, readonly EndpointState[]>>>
+  /** The last alarms that monitors of this thread raised, the newest last. */
+  alarms(): Promise<readonly Raised[]>
   /** Calls an admin route of a plugin. */
   plugin(call: PluginCall): Promise<PluginAnswer>
   /**
