@@ -1,7 +1,7 @@
 /** Values of rows in the types of a model. Only precision may be lost: never a sign, a fraction or a magnitude. */
 import { WeirError } from '../errors.ts'
 import type { Column, Data, Dtype } from '../payload/columns.ts'
-import { widened } from '../payload/cells.ts'
+import { widened } from '../payload/halves.ts'
 import { clip } from '../payload/json.ts'
 import { INT64_RANGE, integers, nouns, UINT64_RANGE } from '../payload/tensor.ts'
 

@@ -1,6 +1,7 @@
 /** Columns as JSON values: one cell a row, or a tensor as a whole. */
 import { type Code, WeirError } from '../errors.ts'
 import type { Column } from './columns.ts'
+import { widened } from './halves.ts'
 import { clip } from './json.ts'
 import { elementText } from './tensor.ts'
 
@@ -59,14 +60,4 @@ function elementTexts(column: Column, { code, missing, b64 }: Style): Cell {
   const text = elementText(readable, { code, label: `"${clip(column.name)}"` }, missing === 'null' ? 'null' : null)
   if (missing !== 'token' || !(data instanceof Float32Array || data instanceof Float64Array)) return text
   return (i) => (Number.isFinite(data[i]) ? text(i) : String(data[i]))
-}
-
-/** Floats of 16 bits as FP32, which holds each of them; any other column as it is. */
-export function widened(column: Column): Column {
-  const { dtype } = column
-  if (dtype !== 'FP16' && dtype !== 'BF16') return column
-  const bits = column.data as Uint16Array
-  if (dtype === 'FP16') return { ...column, dtype: 'FP32', data: Float32Array.from(new Float16Array(bits.buffer, bits.byteOffset, bits.length)) }
-  // bfloat16 is the upper half of a float32.
-  return { ...column, dtype: 'FP32', data: new Float32Array(Uint32Array.from(bits, (half) => half << 16).buffer) }
 }

@@ -27,6 +27,8 @@ export interface Column {
   readonly data: Data
   /** OIP: what the caller said about this tensor; kept when the body is written again. */
   readonly parameters?: Parameters
+  /** 1 where the body says null, as long as `data`, which holds NaN, '' or 0 there; absent = nowhere. */
+  readonly nulls?: Uint8Array
   /** CSV: the cells as they were written, for an input of strings (a postal code looks like a number). */
   readonly spelled?: readonly string[]
 }
@@ -56,4 +58,10 @@ export interface Columns {
   readonly ordered?: boolean
   /** Answers: which model made it. */
   readonly model?: { readonly name: string; readonly version: string }
+}
+
+/** How many rows a request has: the first dimension of the first column that has one. */
+export function rowCount({ columns, single }: Columns): number {
+  for (const { shape } of columns) if (shape.length > 0) return shape[0]!
+  return columns.length > 0 || single === true ? 1 : 0
 }

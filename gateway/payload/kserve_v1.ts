@@ -7,10 +7,9 @@ import { WeirError } from '../errors.ts'
 import type { Format, Written } from '../exchange.ts'
 import type { Style } from './cells.ts'
 import { ANSWER, type Dialect, REQUEST } from './collector.ts'
-import type { Column } from './columns.ts'
+import { type Column, rowCount } from './columns.ts'
 import { Choice, instancesText, readInstances, predictionsOf } from './instances.ts'
 import { JsonReader } from './json.ts'
-import { rowCount } from './rows.ts'
 
 const REQUESTS: Dialect = { side: REQUEST, b64: true }
 const ANSWERS: Dialect = { side: ANSWER, b64: true }

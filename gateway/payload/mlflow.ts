@@ -7,13 +7,12 @@ import { WeirError } from '../errors.ts'
 import type { Format, Written } from '../exchange.ts'
 import { cellTexts, type Style } from './cells.ts'
 import { ANSWER, type Dialect, REQUEST } from './collector.ts'
-import type { Column } from './columns.ts'
+import { type Column, rowCount } from './columns.ts'
 import { readCsv } from './csv.ts'
 import { readFrame } from './frame.ts'
 import { areRows, Choice, instancesText, readInstances, predictionsOf, readTensors, tensorsText } from './instances.ts'
 import { TokenReader } from './json_tokens.ts'
 import { mediaType } from './media_type.ts'
-import { rowCount } from './rows.ts'
 
 const REQUESTS: Dialect = { side: REQUEST, b64: false }
 const ANSWERS: Dialect = { side: ANSWER, b64: false }

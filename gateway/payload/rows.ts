@@ -9,7 +9,7 @@ import { WeirError } from '../errors.ts'
 import type { Format, Written } from '../exchange.ts'
 import { objectTexts, type Style } from './cells.ts'
 import { ANSWER, type Dialect, REQUEST } from './collector.ts'
-import type { Columns } from './columns.ts'
+import { type Columns, rowCount } from './columns.ts'
 import { JsonReader } from './json.ts'
 import { Table } from './table.ts'
 
@@ -23,12 +23,6 @@ export const rows: Format = {
   readAnswer: (body) => read(body, { side: ANSWER, b64: false }),
   writeRequest: (columns) => write(columns, columns, REQUESTS),
   writeAnswer: (columns, request) => write(columns, request, ANSWERS),
-}
-
-/** How many rows a request has: the first dimension of the first column that has one. */
-export function rowCount({ columns, single }: Columns): number {
-  for (const { shape } of columns) if (shape.length > 0) return shape[0]!
-  return columns.length > 0 || single === true ? 1 : 0
 }
 
 function read(body: Buffer, dialect: Dialect): Columns {

@@ -10,9 +10,9 @@ import type { Format, Written } from '../exchange.ts'
 import type { Style } from './cells.ts'
 import { ANSWER, type Dialect, REQUEST } from './collector.ts'
 import { areRows, Choice, instancesText, readInstances, readPredictions, readTensors, tensorsText } from './instances.ts'
+import { rowCount } from './columns.ts'
 import { clip } from './json.ts'
 import { TokenReader } from './json_tokens.ts'
-import { rowCount } from './rows.ts'
 
 const REQUESTS: Dialect = { side: REQUEST, b64: true }
 const ANSWERS: Dialect = { side: ANSWER, b64: true }

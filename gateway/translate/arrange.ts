@@ -2,7 +2,7 @@
 import type { SpeaksConfig } from '../../config/config.ts'
 import { WeirError } from '../errors.ts'
 import { bindRows } from '../models/signature.ts'
-import { widened } from '../payload/cells.ts'
+import { widened } from '../payload/halves.ts'
 import type { Column, Columns, Dtype } from '../payload/columns.ts'
 import { clip } from '../payload/json.ts'
 import { shapeText } from '../payload/tensor.ts'
