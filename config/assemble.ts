@@ -201,10 +201,11 @@ function answer(scene: Scene, name: string, written: WrittenAnswer, path: string
 // ---------------------------------------------------------------- header fields
 
 /** Fields that frame a message or belong to one connection: the wire writes them. */
-const FRAMING_FIELDS = ['content-length', 'transfer-encoding', 'connection', 'keep-alive', 'te', 'trailer', 'upgrade', 'expect', 'proxy-connection', 'proxy-authenticate', 'proxy-authorization']
+export const FRAMING_FIELDS = ['content-length', 'transfer-encoding', 'connection', 'keep-alive', 'te', 'trailer', 'upgrade', 'expect', 'proxy-connection', 'proxy-authenticate', 'proxy-authorization']
 const BACKEND_FIELDS = [...FRAMING_FIELDS, 'host']
 
-function fields(scene: Scene, written: Readonly<Record<string, string>>, path: string, refused: readonly string[]): string[] | null {
+/** Flat; null when one of them is `refused`. */
+export function fields(scene: Scene, written: Readonly<Record<string, string>>, path: string, refused: readonly string[]): string[] | null {
   let right = true
   for (const name of Object.keys(written)) {
     if (!refused.includes(name.toLowerCase())) continue

@@ -11,15 +11,17 @@ import { complain, type Scene } from './scene.ts'
 import { covers, hides } from './shadow.ts'
 import type { JsonSchema } from './shape.ts'
 
-/** Counts which backends something sends to. */
+/** Counts which backends, or sinks, something sends to. */
 export class References {
+  readonly kind: 'backend' | 'sink'
   readonly #scene: Scene
   readonly #names: readonly string[]
   readonly #used = new Set<string>()
 
-  /** @param names every name of the file, of broken backends too */
-  constructor(scene: Scene, names: readonly string[]) {
+  /** @param names every name of the file, of broken ones too */
+  constructor(scene: Scene, kind: 'backend' | 'sink', names: readonly string[]) {
     this.#scene = scene
+    this.kind = kind
     this.#names = names
   }
 
@@ -27,8 +29,8 @@ export class References {
     this.#used.add(name)
     if (this.#names.includes(name)) return
     const written = this.#scene.tree.written.get(path)
-    const help = this.#names.length === 0 ? 'The file has no backends.' : suggestion(name, this.#names)
-    complain(this.#scene, path, { rule: 'unknown-backend', message: `there is no backend ${written === undefined ? `\`${name.slice(0, 64)}\`` : `of the name that \`${written}\` holds`}`, help })
+    const help = this.#names.length === 0 ? `The file has no ${this.kind}s.` : suggestion(name, this.#names)
+    complain(this.#scene, path, { rule: `unknown-${this.kind}`, message: `there is no ${this.kind} ${written === undefined ? `\`${name.slice(0, 64)}\`` : `of the name that \`${written}\` holds`}`, help })
   }
 
   unused(): string[] {
@@ -36,22 +38,29 @@ export class References {
   }
 }
 
+/** What plugins and routes may name. */
+export interface Named {
+  readonly backends: References
+  readonly sinks: References
+}
+
 // ---------------------------------------------------------------- plugins
 
 /** @returns the backends this plugin may send to */
-export function checkPlugin(scene: Scene, placed: Placed, references: References): string[] {
+export function checkPlugin(scene: Scene, placed: Placed, references: Named): string[] {
   const { plugin, written, path } = placed
   const lists = new Map<string, string[]>()
   const named: string[] = []
   const name = (backend: string, at: string) => {
     named.push(backend)
-    references.to(backend, at)
+    references.backends.to(backend, at)
   }
   visit(plugin.config as unknown as JsonSchema, written, path, (kind, value, at) => {
     if (kind === 'backend') {
       name(String(value), at)
       if (at.endsWith(']')) lists.set(parent(at), [...(lists.get(parent(at)) ?? []), String(value)])
-    } else if (kind === 'arms') checkArms(scene, value as Readonly<Record<string, number>>, at, name)
+    } else if (kind === 'sink') references.sinks.to(String(value), at)
+    else if (kind === 'arms') checkArms(scene, value as Readonly<Record<string, number>>, at, name)
     else if (kind === 'selector') checkExpression(scene, checkSelector(String(value)), 'bad-selector', at)
     else if (kind === 'condition') checkExpression(scene, checkCondition(String(value)), 'bad-condition', at)
   })
@@ -122,10 +131,11 @@ export function warnOfHidden(scene: Scene, routes: readonly { readonly route: Ro
   }
 }
 
-export function warnOfUnused(scene: Scene, names: readonly string[]): void {
-  for (const name of names) {
-    const at = join('backends', name)
-    scene.issues.warning(at, scene.tree.places.key(at), { rule: 'unused-backend', message: `nothing sends to the backend \`${name}\``, help: '' })
+export function warnOfUnused(scene: Scene, references: References): void {
+  const { kind } = references
+  for (const name of references.unused()) {
+    const at = join(`${kind}s`, name)
+    scene.issues.warning(at, scene.tree.places.key(at), { rule: `unused-${kind}`, message: `nothing sends to the ${kind} \`${name}\``, help: '' })
   }
 }
 

@@ -12,7 +12,7 @@ import type { JsonSchema } from './shape.ts'
 
 export const HIDDEN = '(redacted)'
 
-const SECRET = /^(proxy-)?authorization$|^(set-)?cookie2?$|(^|[-_])(api[-_]?key|access[-_]?key|apikey|token|secret|passwd|password|credential|signature)s?$/i
+const SECRET = /^(proxy-)?authorization$|^(set-)?cookie2?$|(^|[-_])(api[-_]?key|access[-_]?key|secret[-_]?key|apikey|token|secret|passwd|password|credential|signature)s?$/i
 /** An option of the timeout plugin, a duration. */
 const NOT_SECRET: ReadonlySet<string> = new Set(['first_token'])
 

@@ -151,6 +151,18 @@ export const GROUPS: Readonly<Record<string, readonly Row[]>> = {
     fixed(MAX_CODINGS, 'count', 'gateway/payload/coding.ts: MAX_CODINGS', 'Content codings on top of each other.', { codes: ['UNSUPPORTED_MEDIA_TYPE'] }),
     fixed(MAX_WAITING, 'count', 'gateway/threads/live.ts: MAX_WAITING', 'Loads and unloads that wait for each other.', { codes: ['OVERLOADED'] }),
   ],
+  'Records': [
+    option('sinks.NAME.spool.max_bytes', { effect: 'What `on_full` of the `log` plugin says: the newest or the oldest record is dropped, or the caller waits.' }),
+    option('sinks.NAME.spool.segment', { effect: 'The segment is sealed; the next record begins another one.' }),
+    option('sinks.NAME.spool.segment_age', { effect: 'The segment is sealed.' }),
+    option('sinks.NAME.rotate', { effect: 'What was collected is delivered; the file is closed. Files of `parquet` and `s3`: 1m; `cloudevents`, `kafka`: 1s.' }),
+    option('sinks.NAME.max_file', { effect: 'The next record begins another file.' }),
+    option('sinks.NAME.max_rows', { effect: 'Further rows go to the next file.' }),
+    option('sinks.NAME.batch', { effect: 'Further events go with the next request.' }),
+    option('sinks.NAME.delivery.timeout', { effect: 'The attempt has failed; the records stay in the spool.' }),
+    option('sinks.NAME.delivery.max_backoff', { effect: 'The next attempt is made.' }),
+    option('sinks.NAME.delivery.connections', { effect: 'Further requests wait.' }),
+  ],
   'The gateway itself': [
     option('overload.loop_delay', { codes: ['OVERLOADED'], counted: SHED }),
     option('overload.memory', { codes: ['OVERLOADED'], counted: SHED }),

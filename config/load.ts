@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto'
 import { dirname, resolve } from 'node:path'
 import { backend } from './assemble.ts'
-import { checkLabels, checkModel, modelNames, References, warnOfHidden, warnOfUnused } from './checks.ts'
+import { checkLabels, checkModel, modelNames, type Named, References, warnOfHidden, warnOfUnused } from './checks.ts'
 import type { BackendConfig, BuildIssue, Config, Issue, ModelsConfig, RouteConfig } from './config.ts'
 import { readDocument, type Tree } from './document.ts'
 import { effective } from './effective.ts'
@@ -18,6 +18,7 @@ import { loadRoutes } from './routes.ts'
 import { type Scene, settle } from './scene.ts'
 import { Backend, fileSchema } from './schema.ts'
 import { loadSections } from './sections.ts'
+import { loadSinks } from './sinks.ts'
 import { checkText, readSource } from './source.ts'
 import { type Data, isData, type JsonSchema } from './shape.ts'
 import { Validator } from './validate.ts'
@@ -68,14 +69,19 @@ export async function loadConfig(source: Source, parts: LoaderParts): Promise<Lo
 /** Looks at every part that is right so far. What it returns is whole only when no error was found. */
 async function assemble(scene: Scene, file: Data, schema: JsonSchema, parts: LoaderParts): Promise<Omit<Config, 'file' | 'hash' | 'effective'>> {
   const sections = loadSections(scene, file, schema, parts.parallelism)
+  const sinks = loadSinks(scene, file['sinks'], Object.hasOwn(file, 'state'))
   const backends = loadBackends(scene, file['backends'])
-  const names = isData(file['backends']) ? Object.keys(file['backends']) : []
-  const references = new References(scene, names)
+  const names = namesOf(file['backends'])
+  const references: Named = { backends: new References(scene, 'backend', names), sinks: new References(scene, 'sink', namesOf(file['sinks'])) }
   const routes = await loadRoutes(scene, file['routes'], schema, backends, references, parts)
   await checkModels(scene, sections.models, backends, routes)
   await checkFiles(scene)
-  if (!scene.issues.failed) warnOfUnused(scene, references.unused())
-  return { ...sections, backends: Object.fromEntries(backends), routes: routes.map(({ route }) => route) }
+  if (!scene.issues.failed) for (const kind of [references.sinks, references.backends]) warnOfUnused(scene, kind)
+  return { ...sections, sinks: Object.fromEntries(sinks), backends: Object.fromEntries(backends), routes: routes.map(({ route }) => route) }
+}
+
+function namesOf(written: unknown): string[] {
+  return isData(written) ? Object.keys(written) : []
 }
 
 function loadBackends(scene: Scene, written: unknown): Map<string, BackendConfig> {

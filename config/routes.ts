@@ -2,7 +2,7 @@
 import { checkCondition } from '../gateway/expression/condition.ts'
 import { patternProblem } from '../gateway/server/router.ts'
 import { parseMatchHost } from './addresses.ts'
-import { checkExpression, checkFallback, checkPlugin, checkRoutes, type References } from './checks.ts'
+import { checkExpression, checkFallback, checkPlugin, checkRoutes, type Named } from './checks.ts'
 import type { BackendConfig, FormatName, MatchConfig, RouteConfig } from './config.ts'
 import { join } from './issues.ts'
 import { place, type Placed, type PluginSource } from './plugins.ts'
@@ -22,7 +22,7 @@ export async function loadRoutes(
   written: unknown,
   schema: JsonSchema,
   backends: ReadonlyMap<string, BackendConfig>,
-  references: References,
+  references: Named,
   parts: PluginSource,
 ): Promise<LoadedRoute[]> {
   const found: LoadedRoute[] = []
@@ -43,13 +43,13 @@ async function loadRoute(
   path: string,
   schema: JsonSchema,
   backends: ReadonlyMap<string, BackendConfig>,
-  references: References,
+  references: Named,
   parts: PluginSource,
 ): Promise<RouteConfig | null> {
   const right = (key: string) => Object.hasOwn(item, key) && scene.issues.clean(join(path, key))
   const rule = right('match') ? match(scene, item['match'] as WrittenMatch, join(path, 'match')) : null
   if (rule !== null && rule.when !== null) checkExpression(scene, checkCondition(rule.when), 'bad-condition', join(join(path, 'match'), 'when'))
-  if (right('backend')) references.to(String(item['backend']), join(path, 'backend'))
+  if (right('backend')) references.backends.to(String(item['backend']), join(path, 'backend'))
   const plugins = Array.isArray(item['plugins']) ? await placeAll(scene, parts, item['plugins'], join(path, 'plugins')) : []
   const named = plugins.flatMap((placed) => checkPlugin(scene, placed, references))
   if (!scene.issues.clean(path) || rule === null) return null

@@ -3,33 +3,8 @@
  * turns what it accepts into the types of `config.ts`.
  */
 import { Duration, Percent, type Plugin, Size, type TSchema, Type } from '../gateway/plugin.ts'
-
-type Properties = Record<string, TSchema>
-
-/** Keys of strict objects; what is not named here is refused. */
-const Strict = (properties: Properties, description: string, more: Readonly<Record<string, unknown>> = {}) => Type.Object(properties, { additionalProperties: false, description, ...more })
-const Text = (description: string, more: Readonly<Record<string, unknown>> = {}) => Type.String({ minLength: 1, description, ...more })
-const OneOf = (values: readonly string[], description: string, more: Readonly<Record<string, unknown>> = {}) =>
-  Type.Unsafe<string>({ enum: values, description, ...more })
-const Path = (description: string) => Text(`${description} Relative to this file.`, { 'x-weir': 'file' })
-const optional = <T extends TSchema>(schema: T) => Type.Optional(schema)
-
-/** What may name a route or backend: it becomes a metric label and part of admin paths. */
-export const NAME = '^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$'
-/** A token (RFC 9110, 5.6.2). */
-const FIELD_NAME = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
-/** Header values: visible characters, spaces and tabs. */
-const FIELD_VALUE = '^[^\\u0000-\\u0008\\u000a-\\u001f\\u007f]*$'
-
-const Fields = (description: string) =>
-  Type.Unsafe<Record<string, string>>({
-    type: 'object',
-    patternProperties: { [FIELD_NAME]: { type: 'string', pattern: FIELD_VALUE, maxLength: 8192, expected: 'a header value in one line' } },
-    additionalProperties: false,
-    maxProperties: 100,
-    expected: 'header names and values',
-    description,
-  })
+import { Fields, NAME, OneOf, optional, Path, type Properties, Strict, Text, Url } from './notation.ts'
+import { Sink } from './sink_schema.ts'
 
 const ADDRESS_HELP = '`host:port`, `:port` (every interface), `[::1]:port` or `unix:/path`'
 const Address = (description: string, more: Readonly<Record<string, unknown>> = {}) => Text(`${description} ${ADDRESS_HELP}.`, { expected: `an address: ${ADDRESS_HELP}`, ...more })
@@ -125,9 +100,6 @@ const Models = Type.Union(
 )
 
 // ---------------------------------------------------------------- backends
-
-const URL_HELP = '`http://host[:port][/prefix]`, `https://…` or `unix:/path/of/socket`'
-const Url = (description: string) => Text(`${description} ${URL_HELP}.`, { maxLength: 2048, expected: `a URL: ${URL_HELP}` })
 
 const UpstreamTls = Strict(
   {
@@ -343,7 +315,7 @@ const sections: Properties = {
   admin: optional(Admin),
   metrics: optional(Type.Union([OneOf(['off'], 'No such listener.'), Address('Where to listen.')], { description: 'Read-only listener for Prometheus and probes: /metrics /ready /healthz.', default: 'off' })),
   threads: optional(Type.Union([OneOf(['auto'], 'As many as the machine runs in parallel.'), Type.Integer({ minimum: 1, maximum: 256, description: 'So many.' })], { description: 'Data threads.', default: 'auto' })),
-  state: optional(Path('Folder for all that must be remembered. Reserved.')),
+  state: optional(Path('Folder for all that must be remembered: records that wait for their sinks, what plugins know.')),
   timeouts: optional(
     Strict(
       {
@@ -438,6 +410,9 @@ export function fileSchema(plugins: Iterable<Plugin>): TSchema {
   return Strict(
     {
       ...sections,
+      sinks: optional(
+        Type.Unsafe<Record<string, unknown>>({ type: 'object', patternProperties: { [NAME]: Sink }, additionalProperties: false, maxProperties: 100, expected: 'sinks by name', description: 'Where records go, by name; needs `state`.', default: {} }),
+      ),
       backends: optional(
         Type.Unsafe<Record<string, unknown>>({ type: 'object', patternProperties: { [NAME]: Backend }, additionalProperties: false, maxProperties: 1000, expected: 'backends by name', description: 'Backends by name.', default: {} }),
       ),

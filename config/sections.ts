@@ -1,4 +1,4 @@
-/** Everything of the file but backends and routes. */
+/** Everything of the file but sinks, backends and routes. */
 import { dirname } from 'node:path'
 import { checkNetwork } from './addresses.ts'
 import { address, admin, batching, listeners, type WrittenBatching } from './assemble.ts'
@@ -10,7 +10,7 @@ import { checkQuantities } from './quantities.ts'
 import { complain, type Scene, settle } from './scene.ts'
 import type { Data, JsonSchema } from './shape.ts'
 
-type Sections = Omit<Config, 'file' | 'hash' | 'effective' | 'backends' | 'routes'>
+type Sections = Omit<Config, 'file' | 'hash' | 'effective' | 'sinks' | 'backends' | 'routes'>
 
 /** With what is wrong left at its default: it is only used if nothing is. */
 export function loadSections(scene: Scene, file: Data, schema: JsonSchema, parallelism: number): Sections {
@@ -46,7 +46,6 @@ export function loadSections(scene: Scene, file: Data, schema: JsonSchema, paral
     tracing: loadTracing(section('tracing')),
     zone: section<string | undefined>('zone') ?? '',
     deadlines: loadDeadlines(scene, section('deadlines')),
-    sinks: {},
   }
 }
 

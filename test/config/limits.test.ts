@@ -41,6 +41,7 @@ const NO_LIMITS: Readonly<Record<string, string>> = {
   'backends.NAME.ejection.base': 'how long at first; `max` is the limit',
   'backends.NAME.throttle.window': 'what is looked at',
   'backends.NAME.slow_start': 'how slowly',
+  'sinks.NAME.delivery.backoff': 'how long at first; `max_backoff` is the limit',
   'plugins.hedge.delay.min': 'when',
   'plugins.fault.delay.fixed': 'what is done on purpose',
   'plugins.fault.cut.after': 'what is done on purpose',

@@ -1,5 +1,5 @@
 /** What the loader needs, small and known: plugins with every kind of option. */
-import { Arms, BackendName, ConditionText, Duration, Percent, type Plugin, plugin, SelectorText, Size, Type } from '../../gateway/plugin.ts'
+import { Arms, BackendName, ConditionText, Duration, Percent, type Plugin, plugin, SelectorText, SinkName, Size, Type } from '../../gateway/plugin.ts'
 import type { LoaderParts } from '../../config/load.ts'
 
 const strict = { additionalProperties: false }
@@ -62,8 +62,18 @@ const rate_limit = plugin({
   build: () => ({}),
 })
 
+const record = plugin({
+  name: 'record',
+  summary: 'Keeps what passes.',
+  stability: 'beta',
+  config: Type.Object({ sink: SinkName({ description: 'Where to.' }) }, { ...strict, required: ['sink'] }),
+  example: { sink: 'lake' },
+  onError: 'open',
+  build: () => ({}),
+})
+
 export const parts: LoaderParts = {
-  plugins: new Map([timeout, split, fallback, rate_limit].map((one) => [one.name, one as unknown as Plugin])),
+  plugins: new Map([timeout, split, fallback, rate_limit, record].map((one) => [one.name, one as unknown as Plugin])),
   importUserPlugin: async (file) => {
     if (file.endsWith('good_plugin.ts')) return { ...rate_limit, name: 'mine' } as unknown as Plugin
     throw new Error('the file cannot be loaded')

@@ -36,7 +36,7 @@ describe('the schema for editors', () => {
     expect(Check(schema as never, route({ rate_limit: { per_secnd: 1 } }))).toBe(false)
     expect(Check(schema as never, route({ use: './x.ts' }))).toBe(true)
   })
-  test.each(['everything', 'warnings', 'minimal', 'only_models'])('accepts good/%s.yaml, variables and all', (name) =>
+  test.each(['everything', 'warnings', 'minimal', 'only_models', 'sinks'])('accepts good/%s.yaml, variables and all', (name) =>
     expect(Check(schema as never, parse(readFileSync(join(import.meta.dirname, 'good', `${name}.yaml`), 'utf8')))).toBe(true))
   test('refuses what the loader refuses', () => {
     for (const wrong of [{ lisen: ':80' }, { threads: 0 }, { timeouts: { idle: 60 } }, { backends: { a: {} } }, { backends: { a: { url: 'http://h', urls: ['http://i'] } } }]) expect(Check(schema as never, wrong)).toBe(false)
