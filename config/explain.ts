@@ -27,7 +27,7 @@ export function redact(config: Config): { readonly file: string; readonly hash: 
 /** Which route, why not the earlier ones, which plugins and which backend. Asks the server's own router. */
 export function explainRequest(config: Config, request: AskedRequest, plugins: ReadonlyMap<string, Plugin> = new Map()): string {
   const headers = [...(request.host === undefined ? [] : ['host', request.host]), ...Object.entries(request.headers ?? {}).flat()]
-  const router = compileRouter(config.routes.map((route) => ({ match: route.match, when: route.match.when === null ? null : { text: route.match.when, body: false, test: () => false }, route })))
+  const router = compileRouter(config.routes.map((route) => ({ match: route.match, when: route.match.when === null ? null : { text: route.match.when, body: false, answer: 'none' as const, test: () => false }, route })))
   const lines = [`${request.method} ${request.path}${request.host === undefined ? '' : `  host ${request.host}`}`, '']
   const chosen: RouteConfig[] = []
   let from = 0

@@ -348,6 +348,8 @@ export class Exchange implements Outgoing {
   waited = 0
   upstream: Upstream | null = null
   phase: Phase = 'request'
+  /** Status of the answer that was begun; 0 until its head goes out. */
+  status = 0
   /** How many plugins of the route this exchange has reached; `response` and `done` hooks run for those alone. */
   reached = 0
   /** Position of the plugin whose reply (or failure) turned the exchange round before it was sent; `response` hooks run for those before it. -1 = nobody's. */

@@ -139,6 +139,8 @@ export interface Selector {
 export interface Condition {
   readonly text: string
   readonly body: boolean
+  /** What of the answer it looks at: its `head` (`status`), its `body` (`output`), or nothing. Before there is an answer such a condition is false. */
+  readonly answer: 'none' | 'head' | 'body'
   /** An evaluation error counts as false. */
   test(x: Exchange): boolean
 }

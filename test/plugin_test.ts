@@ -90,6 +90,7 @@ export class Bench {
     try {
       x.answer = (await runRequest(this.route, x)) ?? (await runRequestBody(this.route, x)) ?? (await this.#send(x))
       await this.#respond(x)
+      x.status = x.answer.status
       const body = await collect(x.answer.body, tapChunks(this.route, x))
       runFinish(this.route, x)
       return { x, answer: x.answer, body: body.toString() }

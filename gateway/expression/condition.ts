@@ -10,7 +10,7 @@ import type { ASTNode, Environment } from '@marcbachmann/cel-js'
 import { nearest } from '../../config/issues.ts'
 import type { Exchange } from '../exchange.ts'
 import type { Condition } from '../plugin.ts'
-import { columnsOf, cookieOf, headerOf, queryOf, type Root, ROOTS, WORDS } from './fields.ts'
+import { columnsOf, cookieOf, headerOf, NUMBERS, queryOf, type Root, ROOTS, WORDS } from './fields.ts'
 import { compileRegex, RegexError } from './regex.ts'
 import { valueOf } from './value.ts'
 
@@ -33,13 +33,14 @@ interface Compiled {
   readonly run: (context: Context) => unknown
   readonly fills: readonly Fill[]
   readonly body: boolean
+  readonly answer: Condition['answer']
 }
 
 class Complaint extends Error {}
 
 /** @throws Error whose message is a complaint for the person who wrote it */
 export function compileCondition(text: string): Condition {
-  const { run, fills, body } = compile(text)
+  const { run, fills, body, answer } = compile(text)
   function test(x: Exchange): boolean {
     const context: Context = {}
     try {
@@ -49,7 +50,7 @@ export function compileCondition(text: string): Condition {
       return false
     }
   }
-  return { text, body, test }
+  return { text, body, answer, test }
 }
 
 /** @returns what is wrong with it, with the column (from 1) where that is known, or null */
@@ -76,7 +77,7 @@ function compile(text: string): Compiled {
   const { valid, type, error } = parsed.check()
   if (!valid) throw complaintOf(error)
   if (type !== 'bool' && type !== 'dyn') throw new Complaint(`the condition gives a ${type}, expected true or false: compare it with something`)
-  return { run: (context) => parsed(context), fills: [...names].map(([name, keys]) => filler(name, keys)), body: names.has('input') }
+  return { run: (context) => parsed(context), fills: [...names].map(([name, keys]) => filler(name, keys)), body: names.has('input'), answer: names.has('output') ? 'body' : names.has('status') ? 'head' : 'none' }
 }
 
 function environment(patterns: ReadonlyMap<string, (value: string) => boolean>): Environment {
@@ -84,6 +85,7 @@ function environment(patterns: ReadonlyMap<string, (value: string) => boolean>):
   const env = new cel.Environment({ limits: LIMITS, homogeneousAggregateLiterals: false })
   for (const root of ROOTS) env.registerVariable(root, root === 'input' || root === 'output' ? 'map<string, dyn>' : 'map<string, string>')
   for (const word of WORDS) env.registerVariable(word, 'string')
+  for (const number of NUMBERS) env.registerVariable(number, 'int')
   env.registerFunction(`string.${LINEAR}(string): bool`, (value: string, pattern: string) => patterns.get(pattern)!(value))
   const mixed: Readonly<Record<string, (a: number, b: number) => number>> = { '+': (a, b) => a + b, '-': (a, b) => a - b, '*': (a, b) => a * b, '/': (a, b) => a / b, '%': (a, b) => a % b }
   for (const [operator, apply] of Object.entries(mixed)) {
@@ -161,7 +163,7 @@ function isRoot(name: string): name is Root {
 }
 
 function isName(name: string): boolean {
-  return isRoot(name) || (WORDS as readonly string[]).includes(name)
+  return isRoot(name) || (WORDS as readonly string[]).includes(name) || (NUMBERS as readonly string[]).includes(name)
 }
 
 // ---------------------------------------------------------------- complaints
@@ -187,7 +189,7 @@ function complaintOf(error: unknown): Complaint {
 }
 
 function unknownName(name: string): string {
-  const known = [...ROOTS, ...WORDS]
+  const known = [...ROOTS, ...WORDS, ...NUMBERS]
   const near = nearest(name, known)
   return `unknown name "${name}", expected one of ${known.join(', ')}${near === null ? '' : `; did you mean \`${near}\`?`}`
 }
@@ -201,6 +203,8 @@ function filler(name: string, keys: ReadonlySet<string> | null): Fill {
       return (context, x) => void (context['path'] = x.path)
     case 'method':
       return (context, x) => void (context['method'] = x.method)
+    case 'status':
+      return (context, x) => void (x.answer !== null && (context['status'] = BigInt(x.answer.status)))
     case 'client':
       return (context, x) => void (context['client'] = bag([['ip', x.caller.address]]))
     case 'header':

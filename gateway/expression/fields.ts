@@ -6,6 +6,8 @@ import type { Columns } from '../payload/columns.ts'
 /** Roots with something behind the dot, and those that stand alone. */
 export const ROOTS = ['header', 'query', 'cookie', 'input', 'output', 'client'] as const
 export const WORDS = ['path', 'method'] as const
+/** In conditions, once there is an answer. */
+export const NUMBERS = ['status'] as const
 export type Root = (typeof ROOTS)[number]
 
 /** Value of the first query parameter of that name, decoded as an HTML form is. */

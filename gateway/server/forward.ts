@@ -347,6 +347,7 @@ class Passage implements IncomingWatcher {
     if (x !== null) {
       x.answer = answer
       x.phase = 'response'
+      x.status = answer.status
       const route = this.#route
       if (route !== null && route.finish !== null && answer.tunnel === null) answer.body = finishing(answer.body, () => runFinish(route, x))
     }

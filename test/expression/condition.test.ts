@@ -104,6 +104,19 @@ describe('names', () => {
     expect(compileCondition('header.a == "input.a"').body).toBe(false)
     expect(compileCondition('[1].exists(v, input.a > v)').body).toBe(true)
   })
+
+  test('status is that of the answer, and nothing before there is one', () => {
+    const condition = compileCondition('status >= 500')
+    expect(condition.answer).toBe('head')
+    const x = makeExchange(init, { name: 'r', format: null, maxBodyBytes: 0 }, new Leg(makeBackend('b', () => new Answer(200, [], null))))
+    expect(condition.test(x)).toBe(false)
+    x.answer = new Answer(503, [], null)
+    expect(condition.test(x)).toBe(true)
+    x.answer = new Answer(200, [], null)
+    expect(condition.test(x)).toBe(false)
+    expect(compileCondition('output.score > 0.5 && status == 200').answer).toBe('body')
+    expect(compileCondition('method == "GET"').answer).toBe('none')
+  })
 })
 
 describe('complaints', () => {

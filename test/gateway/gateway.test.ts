@@ -40,7 +40,7 @@ function setUp(plugins: Plugin[] = []) {
   const gateway = new Gateway({
     clock: new FakeClock(), log: quiet, registry: new Registry(), thread: 0, formats: () => null,
     compileSelector: () => Promise.reject(new Error('none')) as never,
-    compileCondition: (text) => ({ text, body: false, test: () => true }),
+    compileCondition: (text) => ({ text, body: false, answer: 'none', test: () => true }),
     httpBackend,
     plugin: (of) => plugins.find(({ name }) => name === of.name) ?? Promise.reject(new Error('no such file')),
     gather,

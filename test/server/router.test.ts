@@ -141,7 +141,7 @@ describe('headers', () => {
 })
 
 describe('conditions', () => {
-  const when: Condition = { text: 'input.amount > 100.0', body: true, test: () => false }
+  const when: Condition = { text: 'input.amount > 100.0', body: true, answer: 'none', test: () => false }
 
   it('hands the condition out and goes on behind it', () => {
     const router = compileRouter([entry('/a', { methods: ['POST'] }, when), entry('/**'), entry('/a')])
