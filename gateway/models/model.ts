@@ -11,7 +11,7 @@ import { shapeText } from '../payload/tensor.ts'
 import type { ModelDescription } from './description.ts'
 import type { ModelHost } from './inference/host.ts'
 import { ModelMetrics } from './model_metrics.ts'
-import { bindRows, bindTensors, chooseOutputs } from './signature.ts'
+import { allOutputs, bindRows, bindTensors, chooseOutputs } from './signature.ts'
 
 export interface ModelDeps {
   readonly clock: Clock
@@ -27,6 +27,8 @@ export class Model {
   readonly #clock: Clock
   readonly #log: Log
   readonly metrics: ModelMetrics
+  /** What a request gets that names no outputs; null: some cannot be sent. */
+  readonly #outputs: readonly string[] | null
 
   /** @param host null when the model failed to load */
   constructor(description: ModelDescription, host: ModelHost | null, { clock, registry, log }: ModelDeps) {
@@ -34,6 +36,7 @@ export class Model {
     const { name, version } = description
     this.identity = { name, version }
     this.#host = host
+    this.#outputs = description.signature === null ? null : allOutputs(description.signature)
     this.#clock = clock
     this.#log = log
     this.metrics = new ModelMetrics(registry, { model: name, version })
@@ -52,13 +55,14 @@ export class Model {
   /** @param named true: columns are features by name and are converted; false: tensors that must be what the model takes @throws WeirError */
   async run(request: Columns, named: boolean, leg: Leg): Promise<Columns> {
     const { signature, features } = this.description
-    if (this.#host === null || signature === null) throw new WeirError('MODEL_NOT_READY', `${this.#title} is not ready`)
+    const host = this.#host
+    if (host === null || signature === null) throw new WeirError('MODEL_NOT_READY', `${this.#title} is not ready`)
     // No rows: nothing to compute and, as rows, not even column names to check.
     if (named && rowCount(request) === 0) return { columns: [], model: this.identity }
-    const outputs = chooseOutputs(request, signature)
+    const outputs = request.outputs === undefined && this.#outputs !== null ? this.#outputs : chooseOutputs(request, signature)
     const inputs = named ? bindRows(request, signature, features) : bindTensors(request.raw === undefined ? request : rawColumns(request.raw, signature.inputs), signature)
     try {
-      const run = await this.#host.run(inputs, outputs, leg)
+      const run = await host.run(inputs, outputs, leg)
       this.metrics.ran(run, inputs[0]?.shape[0] ?? 1)
       return { columns: classifyOutputs(run.columns, request, (name) => signature.outputs.find((output) => output.name === name)?.classes), model: this.identity }
     } catch (error) {

@@ -67,19 +67,24 @@ export function residentsOf(client: InferenceClient | null, clock: Clock): Resid
 async function openHere({ file, fingerprint }: ModelDescription, clock: Clock): Promise<Session> {
   const session = await openSession(file, clock)
   if ((await lookAt(file)).fingerprint !== fingerprint) {
-    await session.close()
+    session.close()
     throw new Error('it changed while it was being loaded')
   }
-  await warm(session)
+  warm(session)
   return session
 }
 
 /** The first run of a session allocates. Whether made-up rows suit the model does not matter here. */
-async function warm(session: Session): Promise<void> {
+function warm(session: Session): void {
   const { inputs, outputs: specs } = session.signature
   const rows = madeUp(inputs)
   const outputs = specs.filter(({ dtype }) => dtype !== null).map(({ name }) => name)
-  if (rows !== null) await session.run(rows[0], outputs).catch(() => undefined)
+  if (rows === null) return
+  try {
+    session.run(rows[0], outputs)
+  } catch {
+    // The caller's own rows may still.
+  }
 }
 
 /** Closes after the last run that has begun, wherever it runs. */

@@ -25,6 +25,11 @@ export interface Signature {
 /** Names listed in a message. */
 const MAX_LISTED = 10
 
+/** Names of all outputs; null when there is one that cannot be sent. */
+export function allOutputs({ outputs }: Signature): readonly string[] | null {
+  return outputs.every(({ dtype }) => dtype !== null) ? namesOf(outputs) : null
+}
+
 /** Requested outputs in their order, or all. @throws WeirError `MODEL_INPUT` */
 export function chooseOutputs(request: Columns, signature: Signature): string[] {
   const names = request.outputs ?? signature.outputs.map(({ name }) => name)

@@ -189,22 +189,49 @@ describe('many rows', () => {
 
   test('inline they are cut too, and the event loop turns between the slices', async () => {
     const known = { run_us: 500, independent_rows: true }
-    const sizes: number[] = []
-    const run = async (inputs: readonly Column[]): Promise<SessionRun> => {
-      await new Promise((resolve) => setImmediate(resolve))
-      sizes.push(inputs[0]!.shape[0]!)
+    const order: (number | 'others')[] = []
+    const run = (inputs: readonly Column[]): SessionRun => {
+      order.push(inputs[0]!.shape[0]!)
+      setImmediate(() => order.push('others'))
       return { columns: inputs.map((column) => ({ ...column, name: 'y' })), took_ms: inputs[0]!.shape[0]! / 2 }
     }
-    const host = new InlineHost({ signature: { inputs: [], outputs: [] }, run, close: async () => undefined }, known)
+    const host = new InlineHost({ signature: { inputs: [], outputs: [] }, run, close: () => undefined }, known)
     const x = rowsOf(1, [1, 2, 3, 4, 5])
     expect(await host.run([x], ['y'], newLeg())).toEqual({ columns: [{ ...x, name: 'y' }], took_ms: 2.5, queued_ms: 0, runs: 3, batch_rows: 2 })
-    expect(sizes).toEqual([2, 2, 1])
+    expect(order).toEqual([2, 'others', 2, 'others', 1])
     const leg = newLeg()
+    await new Promise((resolve) => setImmediate(resolve))
     const left = host.run([x], ['y'], leg)
     leg.cancel(new WeirError('CALLER_LEFT'))
     await expect(left).rejects.toMatchObject({ code: 'CALLER_LEFT' })
     await new Promise((resolve) => setTimeout(resolve, 20))
-    expect(sizes).toHaveLength(4)
+    expect(order).toEqual([2, 'others', 2, 'others', 1, 'others'])
+    const begun = newLeg()
+    const stopped = host.run([x], ['y'], begun)
+    setImmediate(() => setImmediate(() => begun.cancel(new WeirError('CALLER_LEFT'))))
+    await expect(stopped).rejects.toMatchObject({ code: 'CALLER_LEFT' })
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    expect(order.slice(6)).toEqual([2, 'others', 2, 'others'])
+  })
+
+  test('inline all that were read together run one after the other, without those who left and despite those that fail', async () => {
+    const ran: number[] = []
+    const session = (inputs: readonly Column[]): SessionRun => {
+      const [value] = inputs[0]!.data as Float32Array
+      ran.push(value!)
+      if (value === 3) throw new Error('three')
+      return { columns: inputs, took_ms: value! }
+    }
+    const host = (): InlineHost => new InlineHost({ signature: { inputs: [], outputs: [] }, run: session, close: () => undefined }, { run_us: 1, independent_rows: true })
+    const [one, other] = [host(), host()]
+    const leg = newLeg()
+    const asked = [1, 2, 3, 4, 5].map((value) => (value % 2 === 0 ? one : other).run([rowsOf(1, [value])], ['x'], value === 2 ? leg : newLeg()))
+    expect(ran).toEqual([])
+    leg.cancel(new WeirError('CALLER_LEFT'))
+    const next = new Promise((resolve) => setImmediate(() => resolve([...ran])))
+    const outcomes = await Promise.allSettled(asked)
+    expect(await next).toEqual([1, 3, 4, 5])
+    expect(outcomes.map((outcome) => (outcome.status === 'fulfilled' ? outcome.value.took_ms : (outcome.reason as Error).message))).toEqual([1, new WeirError('CALLER_LEFT').message, 'three', 4, 5])
   })
 })
 

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { systemClock } from '../../gateway/clock.ts'
 import { Pace } from '../../gateway/models/inference/pace.ts'
-import { measure, place, whyThere } from '../../gateway/models/inference/placement.ts'
+import { type Measured, measure, place, whyThere } from '../../gateway/models/inference/placement.ts'
 import { openSession, type Session } from '../../gateway/models/onnx/session.ts'
 import type { Column, Dtype } from '../../gateway/payload/columns.ts'
 import { add, type Dim, graph, identity, type Node, slow } from './graphs.ts'
@@ -14,12 +14,12 @@ const folder = temporary()
 afterAll(() => folder.remove())
 let files = 0
 
-async function measured(model: Buffer | string): ReturnType<typeof measure> {
+async function measured(model: Buffer | string): Promise<Measured> {
   const file = typeof model === 'string' ? model : join(folder.path, `${files++}.onnx`)
   if (typeof model !== 'string') writeFileSync(file, model)
   const session = await openSession(file, systemClock)
-  const result = await measure(session, systemClock)
-  await session.close()
+  const result = measure(session, systemClock)
+  session.close()
   return result
 }
 
@@ -104,12 +104,12 @@ describe('placement', () => {
     ])
   })
 
-  test('the fastest run counts: runs that were interrupted do not make a model slow', async () => {
+  test('the fastest run counts: runs that were interrupted do not make a model slow', () => {
     const times = [5, 0.6, 0.5, 30, 0.6, 0.7, 0.04, 0.5]
     const signature = { inputs: [{ name: 'x', dtype: 'FP32' as const, shape: [-1, 3], rows: null }], outputs: [{ name: 'y', dtype: 'FP32' as const, shape: [-1], rows: '' }] }
     const shapes: unknown[] = []
-    const session: Session = { signature, close: async () => undefined, run: async (inputs: readonly Column[]) => (shapes.push(inputs[0]!.shape), { columns: [], took_ms: times.shift()! }) }
-    expect((await measure(session, systemClock)).run_us).toBeCloseTo(40)
+    const session: Session = { signature, close: () => undefined, run: (inputs: readonly Column[]) => (shapes.push(inputs[0]!.shape), { columns: [], took_ms: times.shift()! }) }
+    expect(measure(session, systemClock).run_us).toBeCloseTo(40)
     expect(shapes[0]).toEqual([1, 3])
     expect(times).toEqual([])
   })

@@ -6,6 +6,7 @@ import { Pace } from './pace.ts'
 import { type Measured, UNMEASURED } from './placement.ts'
 import type { Session, SessionRun } from '../onnx/session.ts'
 import { cut, join, rowsOf } from './slices.ts'
+import { inTurn, type Task, turn } from './turn.ts'
 
 /** What one request got, and what it cost. */
 export interface Run extends SessionRun {
@@ -31,8 +32,8 @@ export interface ModelHost {
 const SLICE_MS = 1
 
 /**
- * Runs in this thread. What has begun cannot be stopped; a caller who left does not wait for it. A request of many rows is cut
- * where the rows are independent: each slice has a turn of the event loop of its own, and other work goes on between them.
+ * Runs in this thread. What has begun cannot be stopped. A request of many rows is cut where the rows are independent: other work goes on
+ * between the slices, and a caller who left does not wait for the rest.
  */
 export class InlineHost implements ModelHost {
   readonly ready = true
@@ -45,43 +46,14 @@ export class InlineHost implements ModelHost {
   }
 
   run(inputs: readonly Column[], outputs: readonly string[], leg: Leg): Promise<Run> {
-    const waiting = new Waiting<Run>(leg)
-    if (!waiting.over) {
-      const rows = rowsOf(inputs)
-      if (rows !== null && rows > this.#pace.rows) this.#slices(inputs, outputs, rows, waiting).then(waiting.resolve, waiting.reject)
-      else this.#session.run(inputs, outputs).then((run) => waiting.resolve(whole(run, inputs)), waiting.reject)
-    }
-    return waiting.promise
+    const run = new InlineRun(this.#session, this.#pace, inputs, outputs, leg)
+    if (!run.over) inTurn(run)
+    return run.promise
   }
 
-  close(): Promise<void> {
-    return this.#session.close()
+  async close(): Promise<void> {
+    this.#session.close()
   }
-
-  async #slices(inputs: readonly Column[], outputs: readonly string[], rows: number, waiting: Waiting<Run>): Promise<Run> {
-    const parts: (readonly Column[])[] = []
-    let took_ms = 0
-    let batch_rows = 0
-    for (let from = 0; from < rows && !waiting.over; ) {
-      const to = Math.min(rows, from + this.#pace.rows)
-      const run = await this.#session.run(cut(inputs, from, to), outputs)
-      if (rowsOf(run.columns) !== to - from) {
-        // The made-up rows at load were taken in, these are not.
-        this.#pace.stop()
-        return whole(await this.#session.run(inputs, outputs), inputs)
-      }
-      this.#pace.ran(to - from, run.took_ms)
-      parts.push(run.columns)
-      took_ms += run.took_ms
-      batch_rows = Math.max(batch_rows, to - from)
-      from = to
-    }
-    return { columns: join(parts), took_ms, queued_ms: 0, runs: parts.length, batch_rows }
-  }
-}
-
-function whole({ columns, took_ms }: SessionRun, inputs: readonly Column[]): Run {
-  return { columns, took_ms, queued_ms: 0, runs: 1, batch_rows: inputs[0]?.shape[0] ?? 0 }
 }
 
 /** A promise that ends with the work or with the leg, whichever is first. */
@@ -124,5 +96,60 @@ export class Waiting<T> implements LegWatcher {
     this.over = true
     this.#leg.unwatch(this)
     return true
+  }
+}
+
+/** One request while it waits for its turn, and in it. */
+class InlineRun extends Waiting<Run> implements Task {
+  readonly #session: Session
+  readonly #pace: Pace
+  readonly #inputs: readonly Column[]
+  readonly #outputs: readonly string[]
+
+  constructor(session: Session, pace: Pace, inputs: readonly Column[], outputs: readonly string[], leg: Leg) {
+    super(leg)
+    this.#session = session
+    this.#pace = pace
+    this.#inputs = inputs
+    this.#outputs = outputs
+  }
+
+  run(): void {
+    // Its caller left.
+    if (this.over) return
+    try {
+      const rows = rowsOf(this.#inputs)
+      if (rows === null || rows <= this.#pace.rows) this.resolve(this.#whole())
+      else this.#slices(rows).then(this.resolve, this.reject)
+    } catch (error) {
+      this.reject(error)
+    }
+  }
+
+  #whole(): Run {
+    const { columns, took_ms } = this.#session.run(this.#inputs, this.#outputs)
+    return { columns, took_ms, queued_ms: 0, runs: 1, batch_rows: this.#inputs[0]?.shape[0] ?? 0 }
+  }
+
+  async #slices(rows: number): Promise<Run> {
+    const parts: (readonly Column[])[] = []
+    let took_ms = 0
+    let batch_rows = 0
+    for (let from = 0; from < rows && !this.over; ) {
+      const to = Math.min(rows, from + this.#pace.rows)
+      const run = this.#session.run(cut(this.#inputs, from, to), this.#outputs)
+      if (rowsOf(run.columns) !== to - from) {
+        // The made-up rows at load were taken in, these are not.
+        this.#pace.stop()
+        return this.#whole()
+      }
+      this.#pace.ran(to - from, run.took_ms)
+      parts.push(run.columns)
+      took_ms += run.took_ms
+      batch_rows = Math.max(batch_rows, to - from)
+      from = to
+      if (from < rows) await turn()
+    }
+    return { columns: join(parts), took_ms, queued_ms: 0, runs: parts.length, batch_rows }
   }
 }

@@ -44,19 +44,18 @@ export function whyThere(wanted: 'auto' | Placement, run_us: number | null): str
   return `a run of one row takes ${run_us < 10 ? run_us.toFixed(1) : Math.round(run_us)} µs (up to ${SLOW_US} µs is inline)`
 }
 
-/** Runs made-up rows; a model that does not like them is tried with zeros (texts are "0"). Never rejects. */
-export async function measure(session: Session, clock: Clock): Promise<Measured> {
+/** Runs made-up rows; a model that does not like them is tried with zeros (texts are "0"). Never throws. */
+export function measure(session: Session, clock: Clock): Measured {
   const { inputs, outputs } = tensors(session.signature)
   const rows = outputs.length === 0 ? null : madeUp(inputs)
   if (rows === null) return UNMEASURED
   const [a, b] = rows
   try {
-    const run_us = await timed(session, a, outputs, clock)
-    const independent_rows = hasRows(session.signature) && (await independent(session, a, b, outputs).catch(() => false))
+    const run_us = timed(session, a, outputs, clock)
+    const independent_rows = hasRows(session.signature) && (tried(() => independent(session, a, b, outputs)) ?? false)
     return { run_us, independent_rows }
   } catch {
-    const run_us = await timed(session, zeros(inputs), outputs, clock).catch(() => null)
-    return { run_us, independent_rows: false }
+    return { run_us: tried(() => timed(session, zeros(inputs), outputs, clock)), independent_rows: false }
   }
 }
 
@@ -64,13 +63,21 @@ function tensors({ inputs, outputs }: Signature): { inputs: Signature['inputs'];
   return { inputs, outputs: outputs.filter(({ dtype }) => dtype !== null).map(({ name }) => name) }
 }
 
+function tried<T>(run: () => T): T | null {
+  try {
+    return run()
+  } catch {
+    return null
+  }
+}
+
 /** Microseconds. */
-async function timed(session: Session, row: readonly Column[], outputs: readonly string[], clock: Clock): Promise<number> {
+function timed(session: Session, row: readonly Column[], outputs: readonly string[], clock: Clock): number {
   const began = clock.now()
   let fastest = Infinity
   let runs = 0
-  await session.run(row, outputs)
-  do fastest = Math.min(fastest, (await session.run(row, outputs)).took_ms * 1000)
+  session.run(row, outputs)
+  do fastest = Math.min(fastest, session.run(row, outputs).took_ms * 1000)
   while (++runs < RUNS && clock.now() - began < ENOUGH_MS)
   return fastest
 }
@@ -82,11 +89,11 @@ function hasRows({ inputs }: Signature): boolean {
 }
 
 /** Both orders, so that a model that sorts its rows, say, is found out. */
-async function independent(session: Session, a: readonly Column[], b: readonly Column[], outputs: readonly string[]): Promise<boolean> {
-  const run = async (...rows: (readonly Column[])[]): Promise<readonly Column[]> => (await session.run(join(rows), outputs)).columns
-  const alone = [await run(a), await run(b)] as const
+function independent(session: Session, a: readonly Column[], b: readonly Column[], outputs: readonly string[]): boolean {
+  const run = (...rows: (readonly Column[])[]): readonly Column[] => session.run(join(rows), outputs).columns
+  const alone = [run(a), run(b)] as const
   if (alone.some((columns) => rowsOf(columns) !== 1)) return false
-  return same(await run(a, b), join(alone)) && same(await run(b, a), join(alone.toReversed()))
+  return same(run(a, b), join(alone)) && same(run(b, a), join(alone.toReversed()))
 }
 
 function same(found: readonly Column[], expected: readonly Column[]): boolean {

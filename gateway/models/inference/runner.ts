@@ -12,6 +12,7 @@ import { packed } from './packed.ts'
 import { measure, place, whyThere } from './placement.ts'
 import type { Session, SessionRun } from '../onnx/session.ts'
 import { cut, join, rowsOf } from './slices.ts'
+import { turn } from './turn.ts'
 
 /** A slice of a large request takes about this long, milliseconds; then it is somebody else's turn. */
 const SLICE_MS = 10
@@ -67,10 +68,10 @@ export class Runner {
       try {
         const session = await this.#options.open(load.file)
         const load_ms = clock.now() - began
-        const measured = load.measured ?? (await measure(session, clock))
+        const measured = load.measured ?? measure(session, clock)
         const placement = place(load.placement, measured.run_us)
         if (placement === 'thread') this.#keep(load, session, new Pace(SLICE_MS, measured))
-        else await session.close()
+        else session.close()
         return { id: load.id, signature: session.signature, placement, why: whyThere(load.placement, measured.run_us), measured, load_ms }
       } catch (error) {
         return { id: load.id, error: text(error), load_ms: clock.now() - began }
@@ -89,7 +90,7 @@ export class Runner {
     })
     this.#models.delete(id)
     this.#scheduler.close(id)
-    await held.session.close()
+    held.session.close()
   }
 
   /** Requests come through this port, and their answers go back. */
@@ -161,7 +162,7 @@ export class Runner {
     if (held === undefined) return
     const parts = batch.parts.filter(({ job }) => held.requests.has(job))
     try {
-      if (parts.length > 0) this.#ran(held, parts, await runParts(held.session, parts))
+      if (parts.length > 0) this.#ran(held, parts, runParts(held.session, parts))
     } catch (error) {
       this.#failed(held, parts, text(error))
     }
@@ -228,7 +229,7 @@ export class Runner {
   }
 }
 
-function runParts(session: Session, parts: readonly Part<Request>[]): Promise<SessionRun> {
+function runParts(session: Session, parts: readonly Part<Request>[]): SessionRun {
   const [first] = parts as [Part<Request>]
   const uncut = first.from === 0 && first.to === first.job.rows
   const inputs = parts.length === 1 && uncut ? first.job.inputs : join(parts.map(({ job, from, to }) => cut(job.inputs, from, to)))
@@ -238,11 +239,6 @@ function runParts(session: Session, parts: readonly Part<Request>[]): Promise<Se
 /** Outputs asked for, and shapes beyond the rows. Types are the model's. */
 function keyOf(inputs: readonly Column[], outputs: readonly string[]): string {
   return JSON.stringify([outputs, inputs.map(({ shape }) => shape.slice(1))])
-}
-
-/** Long enough for what waits in the ports to be read. */
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
 }
 
 function text(error: unknown): string {

@@ -1,11 +1,12 @@
-/** A loaded graph. The only module that knows onnxruntime-node, which is imported when the first model is opened and not before. */
+/** A loaded graph, run in the thread that asks. */
 import { readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
-import type { InferenceSession, OnnxValue, Tensor } from 'onnxruntime-node'
 import type { Clock } from '../../clock.ts'
 import { widened } from '../../payload/halves.ts'
 import type { Column, Data, Dtype } from '../../payload/columns.ts'
 import { clip } from '../../payload/json.ts'
+import { elements, shapeText } from '../../payload/tensor.ts'
+import { type Named, named, type RawMetadata, type RawSession, rawSession, RawTensor, TYPES } from './binding.ts'
 import { externalFiles, outline } from './outline.ts'
 import { readOr } from './protobuf.ts'
 import { type Prepared, prepareGraph } from './rewrite.ts'
@@ -22,9 +23,9 @@ export interface SessionRun {
 export interface Session {
   readonly signature: Signature
   /** @param inputs one a tensor of the signature, checked @throws the library's error, whose message is not for callers */
-  run(inputs: readonly Column[], outputs: readonly string[]): Promise<SessionRun>
-  /** Waits for runs under way. */
-  close(): Promise<void>
+  run(inputs: readonly Column[], outputs: readonly string[]): SessionRun
+  /** No run begins after this. */
+  close(): void
 }
 
 const dtypes: Readonly<Record<string, Dtype>> = {
@@ -34,7 +35,7 @@ const dtypes: Readonly<Record<string, Dtype>> = {
   float16: 'FP16', float32: 'FP32', float64: 'FP64',
   string: 'BYTES',
 }
-const types = Object.fromEntries(Object.entries(dtypes).map(([type, dtype]) => [dtype, type])) as Record<Dtype, Tensor.Type>
+const types = Object.fromEntries(Object.entries(dtypes).map(([type, dtype]) => [dtype, type])) as Record<Dtype, string>
 
 export interface SessionOptions {
   /** Threads that one run may use. */
@@ -43,25 +44,30 @@ export interface SessionOptions {
 
 /** weir spreads requests over threads of its own, and a pool per session would fight with them. */
 const ONE_THREAD: SessionOptions = { intraOpThreads: 1 }
+/** Above every level of the library's log. */
+const SILENT = 4
 
 /** @throws the library's error, or one of ours that says what the file has and weir cannot take; see `reasonOf` for a reason without paths */
 export async function openSession(file: string, clock: Clock, options: SessionOptions = ONE_THREAD): Promise<Session> {
   const prepared = prepare(file)
-  const ort = await import('onnxruntime-node')
-  // ONNX Runtime writes to stderr by itself; what it complains of comes as an error too.
-  ort.env.logLevel = 'fatal'
-  const settings = {
-    intraOpNumThreads: options.intraOpThreads, interOpNumThreads: 1, logSeverityLevel: 4,
-    // A graph from memory has no folder of its own to find its weights in.
-    ...(prepared !== null && { extra: { session: { model_external_initializers_file_folder_path: dirname(file) } } }),
-  } as const
-  const session = await (prepared === null ? ort.InferenceSession.create(file, settings) : ort.InferenceSession.create(prepared.bytes, settings))
+  const session = await rawSession()
+  // It takes a while, during which nothing else happens in this thread: what was read before gets its turn first.
+  await new Promise((resolve) => setImmediate(resolve))
+  load(session, file, prepared, options)
   try {
-    return new OrtSession(session, ort.Tensor, clock, prepared)
+    return new OrtSession(session, clock, prepared)
   } catch (error) {
-    await session.release()
+    session.dispose()
     throw error
   }
+}
+
+function load(session: RawSession, file: string, prepared: Prepared | null, { intraOpThreads }: SessionOptions): void {
+  const settings = { intraOpNumThreads: intraOpThreads, interOpNumThreads: 1, logSeverityLevel: SILENT }
+  if (prepared === null) return session.loadModel(file, settings)
+  const { buffer, byteOffset, byteLength } = prepared.bytes
+  // A graph from memory has no folder of its own to find its weights in.
+  session.loadModel(buffer, byteOffset, byteLength, { ...settings, extra: { session: { model_external_initializers_file_folder_path: dirname(file) } } })
 }
 
 /** The graph as this binding can run it; null when it can as it stands. Only a graph that needs it is read into memory. */
@@ -73,49 +79,19 @@ function prepare(file: string): Prepared | null {
   return readOr(null, () => (prepareGraph(model) === null ? null : prepareGraph(readFileSync(file))))
 }
 
-/**
- * When a run began, for runs of all sessions of this thread. The library runs each in a `setImmediate` of its own, one after
- * another: the first right after one of ours, the others when the one before has ended.
- */
-class Turn {
-  #waiting = false
-  #began = 0
-
-  begin(clock: Clock): void {
-    if (this.#waiting) return
-    this.#waiting = true
-    setImmediate(() => {
-      this.#waiting = false
-      this.#began = clock.now()
-    })
-  }
-
-  /** A run has ended. @returns what it took, milliseconds */
-  ran(now: number): number {
-    const took = now - this.#began
-    this.#began = now
-    return took
-  }
-}
-
-const turn = new Turn()
-
 class OrtSession implements Session {
   readonly signature: Signature
-  readonly #session: InferenceSession
-  readonly #Tensor: typeof Tensor
+  readonly #session: RawSession
   readonly #clock: Clock
-  #underWay = 0
-  /** Called when the last run is over. */
-  #idle: (() => void) | null = null
   /** Names in the graph of the BF16 tensors of the signature. */
   readonly #inputs: ReadonlyMap<string, string>
   readonly #outputs: ReadonlyMap<string, string>
-  #closing: Promise<void> | null = null
+  /** Those of the last run: mostly the next one asks for the same. */
+  #wanted: Wanted = { outputs: [], names: [], fetches: named() }
+  #closed = false
 
-  constructor(session: InferenceSession, tensor: typeof Tensor, clock: Clock, prepared: Prepared | null) {
+  constructor(session: RawSession, clock: Clock, prepared: Prepared | null) {
     this.#session = session
-    this.#Tensor = tensor
     this.#clock = clock
     this.#inputs = prepared?.inputs ?? new Map()
     this.#outputs = prepared?.outputs ?? new Map()
@@ -126,55 +102,49 @@ class OrtSession implements Session {
     for (const { name, dtype } of this.signature.inputs) if (dtype === null) throw new Error(`input "${clip(name)}" is not a tensor of a type the Open Inference Protocol knows`)
   }
 
-  run(inputs: readonly Column[], outputs: readonly string[]): Promise<SessionRun> {
-    if (this.#closing !== null) return Promise.reject(new Error('the session is closed'))
-    const feeds: Record<string, Tensor> = {}
-    for (const column of inputs) feeds[this.#inputs.get(column.name) ?? column.name] = this.#tensor(column)
-    const fetches = this.#outputs.size === 0 ? outputs : outputs.map((name) => this.#outputs.get(name) ?? name)
-    this.#underWay++
-    turn.begin(this.#clock)
-    return this.#session.run(feeds, fetches).then(
-      (results) => {
-        const took_ms = turn.ran(this.#clock.now())
-        this.#ended()
-        return { columns: outputs.map((name, i) => this.#column(name, results[fetches[i]!]!)), took_ms }
-      },
-      (error: unknown) => {
-        turn.ran(this.#clock.now())
-        this.#ended()
-        throw error
-      },
-    )
+  run(inputs: readonly Column[], outputs: readonly string[]): SessionRun {
+    if (this.#closed) throw new Error('the session is closed')
+    if (this.#wanted.outputs !== outputs) this.#wanted = this.#want(outputs)
+    const { names, fetches } = this.#wanted
+    const feeds = named<RawTensor>()
+    for (const column of inputs) feeds[this.#inputs.get(column.name) ?? column.name] = tensorOf(column)
+    const began = this.#clock.now()
+    const results = this.#session.run(feeds, fetches)
+    const took_ms = this.#clock.now() - began
+    return { columns: outputs.map((name, i) => this.#column(name, results[names[i]!]!)), took_ms }
   }
 
-  /** No run begins after this. */
-  close(): Promise<void> {
-    this.#closing ??= this.#settled().then(() => this.#session.release())
-    return this.#closing
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#session.dispose()
   }
 
-  async #settled(): Promise<void> {
-    if (this.#underWay > 0) await new Promise<void>((resolve) => (this.#idle = resolve))
+  #want(outputs: readonly string[]): Wanted {
+    const names = outputs.map((name) => this.#outputs.get(name) ?? name)
+    const fetches = named<null>()
+    for (const name of names) fetches[name] = null
+    return { outputs, names, fetches }
   }
 
-  #ended(): void {
-    this.#underWay--
-    if (this.#underWay === 0) this.#idle?.()
+  #column(name: string, { type, dims, data }: RawTensor): Column {
+    if (this.#outputs.has(name)) return { name, dtype: 'BF16', shape: dims, data: narrowed(data as Float32Array) }
+    return { name, dtype: dtypes[type]!, shape: dims, data: data as Data }
   }
+}
 
-  #tensor(column: Column): Tensor {
-    const { dtype, data, shape } = column
-    if (dtype === 'BF16') return new this.#Tensor('float32', widened(column).data as Float32Array, shape)
-    const tensor = new this.#Tensor(types[dtype], data as never, shape)
-    // onnxruntime-node 1.30 cannot read the Float16Array it makes of these bits ("not enough space: expected 4, got 0").
-    if (dtype === 'FP16') Object.assign(tensor, { cpuData: data })
-    return tensor
-  }
+/** Outputs as they are asked for, and as the graph has them. */
+interface Wanted {
+  readonly outputs: readonly string[]
+  readonly names: readonly string[]
+  readonly fetches: Named<null>
+}
 
-  #column(name: string, value: OnnxValue): Column {
-    const read = column(name, value)
-    return this.#outputs.has(name) ? { ...read, dtype: 'BF16', data: narrowed(read.data as Float32Array) } : read
-  }
+/** @throws when the data is not as long as the shape says: the library would leave out the rest */
+function tensorOf(column: Column): RawTensor {
+  const { name, dtype, data, shape } = column
+  if (elements(shape) !== data.length) throw new Error(`"${clip(name)}" of shape ${shapeText(shape)} has ${data.length} elements`)
+  return dtype === 'BF16' ? new RawTensor('float32', widened(column).data as Float32Array, shape) : new RawTensor(types[dtype], data, shape)
 }
 
 /** Exact for what was a bfloat16. */
@@ -185,25 +155,9 @@ function narrowed(data: Float32Array): Uint16Array {
   return halves
 }
 
-function column(name: string, value: OnnxValue): Column {
-  const { type, dims, data } = value as Tensor
-  const dtype = dtypes[type]!
-  return { name, dtype, shape: dims, data: dtype === 'FP16' ? bits(data as ArrayBufferView & { length: number }) : (data as Data) }
-}
-
-function bits({ buffer, byteOffset, length }: ArrayBufferView & { length: number }): Uint16Array {
-  return new Uint16Array(buffer, byteOffset, length)
-}
-
-function spec(metadata: InferenceSession.ValueMetadata): TensorSpec {
-  if (!metadata.isTensor) return { name: metadata.name, dtype: null, shape: [], rows: null }
-  const [first] = metadata.shape
-  return {
-    name: metadata.name,
-    dtype: dtypes[metadata.type] ?? null,
-    shape: metadata.shape.map((size) => (typeof size === 'number' ? size : -1)),
-    rows: typeof first === 'string' ? first : null,
-  }
+function spec({ name, isTensor, type, shape, symbolicDimensions }: RawMetadata): TensorSpec {
+  if (!isTensor) return { name, dtype: null, shape: [], rows: null }
+  return { name, dtype: dtypes[TYPES[type] ?? ''] ?? null, shape, rows: shape[0] === -1 ? symbolicDimensions[0]! : null }
 }
 
 /** A tensor that stands in for a BF16 one goes by the name of that. */
