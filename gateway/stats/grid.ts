@@ -4,12 +4,12 @@
  * Idea: log-linear cells (HdrHistogram; Prometheus native histograms), but linear where the mass is, of a value that was made comparable by
  * the baseline's centre and scale: raw logarithmic cells put 1.7e9 ± 1000 into one cell. Every cell and every edge is a constant, so
  * that grids are merged by adding integers, in any order, on any machine, bit-equal, and every score is computed from the cells afterwards.
- * Layout: t = 64 |z| + 64.5 is cut to an integer k; up to |z| < 1 a cell is one k (1/64 of a scale), up to 3 two, then 16 cells an octave up to
+ * Layout: 64 |z| + 64.5 is cut to an integer k; up to |z| < 1 a cell is one k (1/64 of a scale), up to 3 two, then 16 cells an octave up to
  * 4095 scales, then one cell for the rest. Cell `MIDDLE` is [−1/128, 1/128), the others lie around it symmetrically, each is [lower, upper).
  * The half keeps edges away from what data like to sit on: multiples of 1/64 of the scale lie 1/128 or more from every edge, so that a
  * value means the same cell as a float64 in a file and as a float32 in a tensor.
  * Error: a value is known to its cell: ± 1/128 scale up to |z| = 1, ± 1/64 up to 3, ± 1/32 of (|z| + 1) beyond; a share below a value to the
- * mass of the value's cell. z itself is rounded: what lies less than 2⁻⁵³ (|z| + 1) from an edge may count on its other side, everywhere alike.
+ * mass of the value's cell. z itself is rounded: what lies less than 2⁻⁵⁰ (|z| + 1) from an edge may count on its other side, everywhere alike.
  */
 
 const FINE = 64
@@ -33,14 +33,24 @@ export interface Affine {
   readonly scale: number
 }
 
+/** Cells of |z| < 4, where nearly all values are, by the integer part of 64 z + 256.5: without branches that the sign of a value would mislead. */
+const NEAR = 4 * FINE
+const CELLS = Uint16Array.from({ length: 2 * NEAR }, (_, i) => farCell((i - NEAR) / FINE))
+
 /** The cell of a normalised value, monotone in z; ±Infinity in the ends; -1 for NaN, which callers count apart. */
 export function cellOf(z: number): number {
-  // 0.5 more than the cell's width, so that the middle cell has 0 in its middle.
+  const t = FINE * z + (NEAR + 0.5)
+  return t >= 0 && t < 2 * NEAR ? CELLS[t | 0]! : farCell(z)
+}
+
+/** The same for any z. */
+function farCell(z: number): number {
   if (z >= 0) {
-    const t = FINE * z + 64.5
+    // Half a step more than a cell has, so that 0 is in the middle of its cell.
+    const t = FINE * z + (FINE + 0.5)
     return t < END ? MIDDLE + side(t | 0) : GRID_CELLS - 1
   }
-  const t = FINE * -z + 64.5
+  const t = FINE * -z + (FINE + 0.5)
   // Lower edges belong to their cells on this side of zero too, hence the ceiling.
   if (t <= END) return MIDDLE - side(Math.ceil(t) - 1)
   return z < 0 ? 0 : -1
