@@ -87,6 +87,6 @@ function columnReader(root: 'input' | 'output', name: string): Read {
   return function column(x) {
     const found = columnsOf(x, root)?.columns.find((one) => one.name === name)
     const value = found === undefined ? undefined : valueAt(found, 0)
-    return value === undefined ? undefined : String(value)
+    return value === undefined || value === null ? undefined : String(value)
   }
 }

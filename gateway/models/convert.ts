@@ -7,10 +7,17 @@ import { INT64_RANGE, integers, nouns, UINT64_RANGE } from '../payload/tensor.ts
 
 /** @throws WeirError `MODEL_INPUT` that names the feature, the row, what was expected and found */
 export function convert(column: Column, to: Dtype): Data {
+  if (column.nulls !== undefined && (column.dtype === 'BYTES' || column.dtype === 'BOOL')) refuseNull(column, column.nulls, to)
   if (column.dtype === to) return column.data
   if (to === 'BYTES' && column.spelled !== undefined) return [...column.spelled]
   if (column.data.length === 0) return nothing(to)
   return convertNumbers(widened(column), to)
+}
+
+/** A missing number is NaN; of texts and truths there is nothing that a model takes for missing. */
+function refuseNull(column: Column, nulls: Uint8Array, to: Dtype): void {
+  const at = nulls.indexOf(1)
+  if (at >= 0) throw unfit(column, at, to)
 }
 
 /** Rows of empty lists say nothing of a type. */
@@ -136,7 +143,8 @@ function place(index: number, shape: readonly number[]): string {
   }).join('')
 }
 
-function shown({ data, dtype }: Column, index: number): string {
+function shown({ data, dtype, nulls }: Column, index: number): string {
+  if (nulls?.[index] === 1) return 'null'
   const value = data[index]
   if (typeof value === 'string') return `the string ${JSON.stringify(clip(value))}`
   if (dtype === 'BOOL') return String(value === 1)

@@ -9,7 +9,7 @@ import { elementText } from './tensor.ts'
 export interface Style {
   /** Of the errors about what JSON cannot carry. */
   readonly code: Code
-  /** NaN: `null`, a token (then infinities are tokens too), or no value at all, which is an error. */
+  /** NaN: `null`, a token (then infinities are tokens too), or no value at all, which is an error. What else is null is `null`, or an error too. */
   readonly missing: 'null' | 'token' | 'error'
   /** One value a row (`[N,1]`) is written as that value and not as a list of one. */
   readonly bare: boolean
@@ -56,8 +56,8 @@ function nested(text: Cell, shape: readonly number[], depth: number, from: numbe
 function elementTexts(column: Column, { code, missing, b64 }: Style): Cell {
   const readable = widened(column)
   const { data } = readable
-  if (b64 && column.name.endsWith('_bytes') && Array.isArray(data)) return (i) => `{"b64":"${Buffer.from(data[i]!).toString('base64')}"}`
-  const text = elementText(readable, { code, label: `"${clip(column.name)}"` }, missing === 'null' ? 'null' : null)
+  if (b64 && column.name.endsWith('_bytes') && Array.isArray(data) && column.nulls === undefined) return (i) => `{"b64":"${Buffer.from(data[i]!).toString('base64')}"}`
+  const text = elementText(readable, { code, label: `"${clip(column.name)}"` }, missing === 'error' ? null : 'null')
   if (missing !== 'token' || !(data instanceof Float32Array || data instanceof Float64Array)) return text
   return (i) => (Number.isFinite(data[i]) ? text(i) : String(data[i]))
 }

@@ -1,6 +1,6 @@
 /**
  * Values whose type and shape nobody declares: both are learnt from what comes. `values.ts` says which type it is; `null` is
- * a missing number (NaN); lists are dimensions, with the same lengths everywhere.
+ * a missing value, which an answer can have of numbers alone (NaN); lists are dimensions, with the same lengths everywhere.
  */
 import { isUtf8 } from 'node:buffer'
 import { type Code, WeirError } from '../errors.ts'
@@ -62,7 +62,7 @@ export class Collector {
   /** @param rows null: the only cell was the whole tensor */
   column(name: string, rows: number | null): Column {
     const { kind } = this.#values
-    if (this.#nullAt !== null && (kind === 'string' || kind === 'boolean')) {
+    if (this.#nullAt !== null && this.#dialect.side === ANSWER && (kind === 'string' || kind === 'boolean')) {
       throw new WeirError(this.#dialect.side.value, `${this.#nullAt}: expected a ${kind} as in other rows, found null, which is a missing number`)
     }
     return this.#values.column(name, rows === null ? this.#shape : [rows, ...this.#shape])
@@ -107,7 +107,7 @@ export class Collector {
     if (kind === 'null') {
       json.null()
       this.#nullAt ??= this.#place(row)
-      values.number(Number.NaN)
+      values.null()
     } else if (kind === 'string') {
       const text = json.string()
       this.#is('string', row, JSON.stringify(clip(text)))
@@ -146,7 +146,7 @@ export class Collector {
 
   #is(kind: Kind, row: number, found: string): void {
     const values = this.#values
-    values.kind ??= kind
+    if (values.kind === null) values.is(kind)
     if (values.kind !== kind) throw this.#wrong(row, `expected a ${values.kind} as before, found ${found}`)
   }
 

@@ -13,7 +13,8 @@ const NUMBER = /^\s*[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?\s*$/
 const INTEGER = /^\s*[+-]?\d{1,20}\s*$/
 const TRUTH = /^(?:true|false|TRUE|FALSE|True|False)$/
 /** What pandas takes for a missing value, so far as it is likely in a column of numbers. */
-const MISSING = new Set(['', 'NaN', 'nan', '-nan', '-NaN', 'NA', '<NA>', 'N/A', 'n/a', '#N/A', 'null', 'NULL', 'None'])
+const MISSING = new Set(['', 'NA', '<NA>', 'N/A', 'n/a', '#N/A', 'null', 'NULL', 'None'])
+const NAN = new Set(['NaN', 'nan', '-nan', '-NaN'])
 
 /** @throws WeirError `BAD_BODY` or `MODEL_INPUT` */
 export function readCsv(body: Buffer): Column[] {
@@ -43,7 +44,7 @@ function column(name: string, spelled: readonly string[]): Column {
   if (spelled.length > 0 && spelled.every((cell) => TRUTH.test(cell))) {
     values.kind = 'boolean'
     for (const cell of spelled) values.number(cell.toLowerCase() === 'true' ? 1 : 0)
-  } else if (spelled.every((cell) => MISSING.has(cell) || NUMBER.test(cell))) {
+  } else if (spelled.every((cell) => NUMBER.test(cell) || MISSING.has(cell) || NAN.has(cell))) {
     values.kind = 'number'
     for (const cell of spelled) addNumber(values, cell)
   } else {
@@ -55,7 +56,8 @@ function column(name: string, spelled: readonly string[]): Column {
 }
 
 function addNumber(values: Values, cell: string): void {
-  const value = MISSING.has(cell) ? Number.NaN : Number(cell)
+  if (MISSING.has(cell)) return values.null()
+  const value = NAN.has(cell) ? Number.NaN : Number(cell)
   if (Number.isInteger(value) && !Number.isSafeInteger(value) && INTEGER.test(cell)) values.wideNumber(value, BigInt(cell))
   else values.number(value)
 }

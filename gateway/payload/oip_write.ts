@@ -71,6 +71,7 @@ class Writer {
     }
     const head = `${index === 0 ? '' : ','}{"name":${JSON.stringify(name)},"datatype":"${dtype}","shape":${shapeText(shape)}`
     if (binary) {
+      if (column.nulls?.includes(1) === true && (dtype === 'BYTES' || dtype === 'BOOL')) throw new WeirError(this.#code, `${this.#word} "${name}": holds null, which has no place here`)
       const bytes = dataToBytes(column)
       this.text += `${head},${tensorParameters(parameters, bytes.length).slice(0, -1)}}`
       ;(this.#tail ??= []).push(bytes)

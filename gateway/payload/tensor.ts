@@ -270,13 +270,13 @@ export function countText(count: number): string {
 
 /**
  * JSON texts of a tensor's elements, by index.
- * @param missing text for a NaN, null to refuse it @throws WeirError for what JSON cannot carry
+ * @param missing text for a NaN and for what is null, null to refuse both @throws WeirError for what JSON cannot carry
  */
 export function elementText(column: Column, owner: Owner, missing: string | null = null): (index: number) => string {
   const { data, dtype } = column
   if (dtype === 'FP16' || dtype === 'BF16') throw complain(owner, `${dtype} cannot travel as JSON (Open Inference Protocol)`)
-  if (Array.isArray(data)) return (i) => JSON.stringify(data[i])
-  if (dtype === 'BOOL') return (i) => (data[i] ? 'true' : 'false')
+  if (Array.isArray(data)) return withNulls(column, owner, missing, (i) => JSON.stringify(data[i]))
+  if (dtype === 'BOOL') return withNulls(column, owner, missing, (i) => (data[i] ? 'true' : 'false'))
   if (!(data instanceof Float32Array || data instanceof Float64Array)) return (i) => String(data[i])
   const text = data instanceof Float32Array ? float32Text : float64Text
   return (i) => {
@@ -284,6 +284,16 @@ export function elementText(column: Column, owner: Owner, missing: string | null
     if (Number.isFinite(value)) return text(value)
     if (missing !== null && Number.isNaN(value)) return missing
     return notFinite(data, i, owner)
+  }
+}
+
+/** What is no number has no NaN that could stand for null. */
+function withNulls({ nulls }: Column, owner: Owner, missing: string | null, text: (index: number) => string): (index: number) => string {
+  if (nulls === undefined) return text
+  return (i) => {
+    if (nulls[i] !== 1) return text(i)
+    if (missing !== null) return missing
+    throw complain(owner, `element ${i} is null, which has no place here`)
   }
 }
 

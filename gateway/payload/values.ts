@@ -1,4 +1,7 @@
-/** Values of one kind, collected one by one: numbers are FP64 (INT64 or UINT64 when all are integers and one is beyond 2^53), strings BYTES, booleans BOOL. */
+/**
+ * Values of one kind, collected one by one: numbers are FP64 (INT64 or UINT64 when all are integers and one is beyond 2^53), strings BYTES,
+ * booleans BOOL. Nulls are of any kind; where nothing else is, they are missing numbers.
+ */
 import type { Column } from './columns.ts'
 import { FloatScan } from './floats.ts'
 import type { JsonReader } from './json.ts'
@@ -15,6 +18,8 @@ export class Values {
   #block: Float64Array | null = null
   #count = 0
   readonly #strings: string[] = []
+  /** Positions of nulls. */
+  #nulls: number[] | null = null
   /** Exact values of integers beyond 2^53, by position. */
   #wide: Map<number, bigint> | null = null
   #scan: FloatScan | null = null
@@ -33,6 +38,19 @@ export class Values {
 
   string(text: string): void {
     this.#strings.push(text)
+    this.#count++
+  }
+
+  null(): void {
+    ;(this.#nulls ??= []).push(this.#count)
+    if (this.kind === 'string') this.string('')
+    else this.number(Number.NaN)
+  }
+
+  /** From here on the values are of this kind; so far there were nulls alone. */
+  is(kind: Kind): void {
+    this.kind = kind
+    if (kind === 'string') for (let i = 0; i < this.#count; i++) this.#strings.push('')
   }
 
   /**
@@ -50,6 +68,14 @@ export class Values {
   }
 
   column(name: string, shape: readonly number[]): Column {
+    const column = this.#column(name, shape)
+    if (this.#nulls === null) return column
+    const nulls = new Uint8Array(this.#count)
+    for (const at of this.#nulls) nulls[at] = 1
+    return { ...column, nulls }
+  }
+
+  #column(name: string, shape: readonly number[]): Column {
     if (this.kind === 'string') return { name, dtype: 'BYTES', shape, data: this.#strings }
     const numbers = this.#block === null ? Float64Array.from(this.#numbers) : this.#block.slice(0, this.#count)
     if (this.kind === 'boolean') return { name, dtype: 'BOOL', shape, data: Uint8Array.from(numbers) }

@@ -36,8 +36,8 @@ function named(columns: readonly Column[], whole: Column | null, format: SpeaksC
 }
 
 function unnamed(column: Column): Column {
-  const { dtype, shape, data } = column
-  return { name: '', dtype, shape, data }
+  const { dtype, shape, data, nulls } = column
+  return { name: '', dtype, shape, data, ...(nulls !== undefined && { nulls }) }
 }
 
 /** Of numbers FP64, unless all are one of the exact types. */
@@ -66,7 +66,7 @@ function features(columns: readonly Column[], whole: Column | null, names: reado
 }
 
 /** The columns of a matrix, one value a row each. */
-function cut({ name, dtype, shape, data }: Column, names: readonly string[]): Column[] {
+function cut({ name, dtype, shape, data, nulls }: Column, names: readonly string[]): Column[] {
   const [rows = 1, width = 1, ...deeper] = shape
   if (shape.length === 0 || width !== names.length || deeper.length > 0) {
     throw new WeirError('MODEL_INPUT', `${name === '' ? 'the values' : `input "${clip(name)}"`}: expected ${names.length} values a row (shape [-1,${names.length}]), found shape ${shapeText(shape)}`)
@@ -74,7 +74,7 @@ function cut({ name, dtype, shape, data }: Column, names: readonly string[]): Co
   return names.map((feature, column) => {
     const at = (_: unknown, row: number) => row * width + column
     const values = Array.isArray(data) ? Array.from({ length: rows }, (_, row) => data[at(_, row)]!) : every(data, rows, at)
-    return { name: feature, dtype, shape: [rows], data: values }
+    return { name: feature, dtype, shape: [rows], data: values, ...(nulls !== undefined && { nulls: every(nulls, rows, at) }) }
   })
 }
 

@@ -115,6 +115,13 @@ test.each([
   await expect(ask(backend(name), JSON.stringify({ ...asRows('churn', [])[0], ...change }), rows)).rejects.toMatchObject({ code: 'MODEL_INPUT', message })
 })
 
+test('what is null stops a row only where the model takes it', async () => {
+  const [first, second] = asRows('churn', [])
+  await expect(ask(backend('churn'), JSON.stringify([first, { ...second, plan: null }]), rows)).rejects.toMatchObject({ code: 'MODEL_INPUT', message: '"plan" in row 1: expected a string, found null' })
+  const answer = await ask(backend('churn'), JSON.stringify([{ ...first, channel: 'web' }, { ...second, channel: null }]), rows)
+  expect(rowsOf(answer)).toEqual(rowsOf(await ask(backend('churn'), JSON.stringify([first, second]), rows)))
+})
+
 test('integers of a model are whole numbers in their range', async () => {
   const ids = async (text: string) => ask(backend('embedding'), text, rows)
   expect(rowsOf(await ids('[{"ids":3},{"ids":-1}]'))).toHaveLength(2)

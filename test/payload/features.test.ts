@@ -81,6 +81,14 @@ describe('values', () => {
     expect(found.value(1, 1)).toBeUndefined()
   })
 
+  test('null is told from NaN, and from a value', () => {
+    const names = ['n', 's', 'y']
+    const found = featureReader(names).view(read(rows, '[{"n":1,"s":"x","y":true},{"n":null,"s":null,"y":null}]'))
+    expect(table(found, names)).toEqual([[1, 'x', true], [null, null, null]])
+    expect([numbersOf(found, 0), numbersOf(found, 1), numbersOf(found, 2)]).toEqual([null, null, null])
+    expect(table(featureReader(['a', 'b']).view(read(tfs, '{"instances":[[1,null],[NaN,2]]}')), ['a', 'b'])).toEqual([[1, null], [Number.NaN, 2]])
+  })
+
   test('lists, element by element', () => {
     const found = featureReader(['v', 'm', 'e']).view(read(rows, '[{"v":[1,2,3],"m":[[1,2],[3,4]],"e":[]},{"v":[4,5,6],"m":[[5,6],[7,8]],"e":[]}]'))
     expect([found.width(0), found.width(1), found.width(2)]).toEqual([3, 4, 0])

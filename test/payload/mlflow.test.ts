@@ -8,7 +8,7 @@ import type { WeirError } from '../../gateway/errors.ts'
 import { Fields } from '../../gateway/headers.ts'
 import type { Column, Columns } from '../../gateway/payload/columns.ts'
 import { mlflow } from '../../gateway/payload/mlflow.ts'
-import { fp64, refusal, table } from './parts.ts'
+import { fp64, nullAt, refusal, table } from './parts.ts'
 
 const JSON_TYPE = 'application/json'
 
@@ -68,7 +68,7 @@ describe('the examples of the documentation', () => {
 
 describe('data frames', () => {
   test('keys in any order, mixed columns, lists in cells, an index', () => {
-    expect(read('{"dataframe_split":{"data":[[1,"x",[1,2]],[null,"y",[3,4]]],"index":[10,11],"columns":["n","s","v"]}}').columns).toEqual([fp64('n', [2], [1, Number.NaN]), bytes('s', ['x', 'y']), fp64('v', [2, 2], [1, 2, 3, 4])])
+    expect(read('{"dataframe_split":{"data":[[1,"x",[1,2]],[null,"y",[3,4]]],"index":[10,11],"columns":["n","s","v"]}}').columns).toEqual([nullAt(fp64('n', [2], [1, Number.NaN]), 1), bytes('s', ['x', 'y']), fp64('v', [2, 2], [1, 2, 3, 4])])
   })
 
   test('without names they are counted, as pandas does', () => {
@@ -106,6 +106,8 @@ describe('CSV', () => {
     const { columns } = csv('n,m,t,s,id,zip\n1, 2.5 ,True,a,9007199254740993,01234\n,NaN,false,NA,-1,98765\nNA,null,TRUE,True,0,5')
     expect(columns.map(({ dtype }) => dtype)).toEqual(['FP64', 'FP64', 'BOOL', 'BYTES', 'INT64', 'FP64'])
     expect(columns[0]!.data).toEqual(Float64Array.of(1, Number.NaN, Number.NaN))
+    // What says NaN is a number, what says nothing, NA or null is null.
+    expect([columns[0]!.nulls, columns[1]!.nulls]).toEqual([Uint8Array.of(0, 1, 1), Uint8Array.of(0, 0, 1)])
     expect(columns[1]!.data).toEqual(Float64Array.of(2.5, Number.NaN, Number.NaN))
     expect(columns[2]!.data).toEqual(Uint8Array.of(1, 0, 1))
     expect(columns[3]!.data).toEqual(['a', 'NA', 'True'])
@@ -261,7 +263,11 @@ describe('requests', () => {
       expect(read(request({ columns, columnar: true }))).toEqual({ columns, columnar: true })
     }))
     fc.assert(fc.property(table(3), (columns) => {
-      const plain = columns.map((column) => ({ ...column, shape: [column.shape[0]!], data: column.data.slice(0, column.shape[0]) })) as Column[]
+      const plain = columns.map(({ nulls, ...column }) => {
+        const count = column.shape[0]!
+        const short = { ...column, shape: [count], data: column.data.slice(0, count) }
+        return nulls?.subarray(0, count).includes(1) === true ? { ...short, nulls: nulls.slice(0, count) } : short
+      }) as Column[]
       expect(read(request({ columns: plain }))).toEqual({ columns: plain, ordered: true })
     }))
   })

@@ -4,6 +4,7 @@ import type { WeirError } from '../../gateway/errors.ts'
 import { Fields } from '../../gateway/headers.ts'
 import type { Column, Columns } from '../../gateway/payload/columns.ts'
 import { rows } from '../../gateway/payload/rows.ts'
+import { fp64, nullAt } from './parts.ts'
 
 function read(text: string): Columns {
   return rows.readRequest(Buffer.from(text), Fields.of([]))
@@ -21,7 +22,7 @@ describe('reading', () => {
         { name: 'age', dtype: 'FP64', shape: [1], data: Float64Array.of(45) },
         { name: 'plan', dtype: 'BYTES', shape: [1], data: ['basic'] },
         { name: 'active', dtype: 'BOOL', shape: [1], data: Uint8Array.of(1) },
-        { name: 'score', dtype: 'FP64', shape: [1], data: Float64Array.of(Number.NaN) },
+        nullAt(fp64('score', [1], [Number.NaN]), 0),
       ],
     })
   })
@@ -29,10 +30,21 @@ describe('reading', () => {
   test('an array is as many rows, in order, whatever the order of the keys', () => {
     expect(read('[{"a":1.5,"b":"x"},{"b":"y","a":null}]')).toEqual({
       columns: [
-        { name: 'a', dtype: 'FP64', shape: [2], data: Float64Array.of(1.5, Number.NaN) },
+        nullAt(fp64('a', [2], [1.5, Number.NaN]), 1),
         { name: 'b', dtype: 'BYTES', shape: [2], data: ['x', 'y'] },
       ],
     })
+  })
+
+  test('null is a missing value of what the other rows hold', () => {
+    const texts = nullAt({ name: 'a', dtype: 'BYTES', shape: [3], data: ['', 'x', ''] }, 0, 2)
+    expect(read('[{"a":null},{"a":"x"},{"a":null}]').columns).toEqual([texts])
+    expect(read('[{"a":null},{"a":true}]').columns).toEqual([nullAt({ name: 'a', dtype: 'BOOL', shape: [2], data: Uint8Array.of(0, 1) }, 0)])
+    expect(read('[{"a":["x",null]},{"a":[null,""]}]').columns).toEqual([nullAt({ name: 'a', dtype: 'BYTES', shape: [2, 2], data: ['x', '', '', ''] }, 1, 2)])
+    expect(rows.writeRequest({ columns: [texts] }).body.toString()).toBe('[{"a":null},{"a":"x"},{"a":null}]')
+    // Of an answer it is as little as NaN is one.
+    expect(() => rows.readAnswer(Buffer.from('[{"a":"x"},{"a":null}]'), Fields.of([]))).toThrow('"a" in row 1: expected a string as in other rows, found null')
+    expect(() => rows.writeAnswer({ columns: [texts] }, { columns: [texts] })).toThrow('"a": element 0 is null')
   })
 
   test('no rows', () => {
@@ -41,14 +53,14 @@ describe('reading', () => {
   })
 
   test('lists are vectors', () => {
-    expect(read('[{"v":[1,2,3]},{"v":[4,5,null]}]').columns).toEqual([{ name: 'v', dtype: 'FP64', shape: [2, 3], data: Float64Array.of(1, 2, 3, 4, 5, Number.NaN) }])
+    expect(read('[{"v":[1,2,3]},{"v":[4,5,null]}]').columns).toEqual([nullAt(fp64('v', [2, 3], [1, 2, 3, 4, 5, Number.NaN]), 5)])
     expect(read('{"v":[["a","b"],["c","d"]]}').columns).toEqual([{ name: 'v', dtype: 'BYTES', shape: [1, 2, 2], data: ['a', 'b', 'c', 'd'] }])
     expect(read('[{"v":[]},{"v":[]}]').columns).toEqual([{ name: 'v', dtype: 'FP64', shape: [2, 0], data: new Float64Array(0) }])
   })
 
   test('lists after the first are as strict as that one', () => {
     expect(read('[{"v":[1,2,3]},{"v":[ 4 , null,-0.5e1]},{"v":[null,1e-7,12345678901234567890123]}]').columns).toEqual([
-      { name: 'v', dtype: 'FP64', shape: [3, 3], data: Float64Array.of(1, 2, 3, 4, Number.NaN, -5, Number.NaN, 1e-7, 1.2345678901234568e22) },
+      nullAt(fp64('v', [3, 3], [1, 2, 3, 4, Number.NaN, -5, Number.NaN, 1e-7, 1.2345678901234568e22]), 4, 6),
     ])
     expect(read('[{"v":[1,2]},{"v":[9007199254740993,3]}]').columns).toEqual([{ name: 'v', dtype: 'INT64', shape: [2, 2], data: BigInt64Array.of(1n, 2n, 9007199254740993n, 3n) }])
     for (const [second, message] of [
@@ -103,8 +115,6 @@ describe('refusing', () => {
     ['[{"a":1},{"a":"x"}]', 'MODEL_INPUT', '"a" in row 1: expected a number as before, found "x"'],
     ['[{"a":"x"},{"a":1}]', 'MODEL_INPUT', '"a" in row 1: expected a string as before, found 1'],
     ['[{"a":true},{"a":1}]', 'MODEL_INPUT', '"a" in row 1: expected a boolean as before, found 1'],
-    ['[{"a":"x"},{"a":null}]', 'MODEL_INPUT', '"a" in row 1: expected a string as in other rows, found null'],
-    ['[{"a":null},{"a":"x"}]', 'MODEL_INPUT', '"a" in row 0: expected a string as in other rows, found null'],
     ['{"a":{}}', 'MODEL_INPUT', '"a" in row 0: expected a number, string, boolean, null or a list of these, found an object'],
     ['{"a":1e400}', 'MODEL_INPUT', 'expected a number in the range of FP64, found 1e400'],
     ['[{"a":[1,2]},{"a":[1]}]', 'MODEL_INPUT', '"a" in row 1: expected a list of 2, found 1'],

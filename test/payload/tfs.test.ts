@@ -5,7 +5,7 @@ import type { WeirError } from '../../gateway/errors.ts'
 import { Fields } from '../../gateway/headers.ts'
 import type { Column, Columns } from '../../gateway/payload/columns.ts'
 import { tfs } from '../../gateway/payload/tfs.ts'
-import { fp64, refusal, table } from './parts.ts'
+import { fp64, nullAt, refusal, table } from './parts.ts'
 
 const NONE = Fields.of([])
 
@@ -65,8 +65,14 @@ describe('the examples of the documentation', () => {
     expect(read('{"instances":[{"b64":"x","a":1}]}').columns.map(({ name }) => name)).toEqual(['b64', 'a'])
   })
 
+  test('a text can be null', () => {
+    const columns = [nullAt({ name: '', dtype: 'BYTES', shape: [2], data: ['x', ''] }, 1)]
+    expect(read('{"instances":["x",null]}').columns).toEqual(columns)
+    expect(tfs.writeRequest({ columns }).body.toString()).toBe('{"instances":["x",null]}')
+  })
+
   test('NaN and Infinity are numbers ("JSON conformance")', () => {
-    expect(read('{"instances":[[ 1.0, -3.14, NaN, Infinity ],[-Infinity,null,-0.0,1e2]]}').columns).toEqual([fp64('', [2, 4], [1, -3.14, Number.NaN, Infinity, -Infinity, Number.NaN, -0, 100])])
+    expect(read('{"instances":[[ 1.0, -3.14, NaN, Infinity ],[-Infinity,null,-0.0,1e2]]}').columns).toEqual([nullAt(fp64('', [2, 4], [1, -3.14, Number.NaN, Infinity, -Infinity, Number.NaN, -0, 100]), 5)])
     expect(answered('{"predictions":[NaN,-Infinity]}').columns).toEqual([fp64('predictions', [2], [Number.NaN, -Infinity])])
     expect(tfs.writeRequest({ columns: [fp64('', [3], [Number.NaN, Infinity, -Infinity])] }).body.toString()).toBe('{"instances":[NaN,Infinity,-Infinity]}')
   })
@@ -119,7 +125,6 @@ describe('refusing', () => {
     ['{"instances":[[[1,2]],[[3,4],[5,6]]]}', 'MODEL_INPUT', 'instances[1]: expected a list of 1, found 2'],
     ['{"instances":[[[1,2],[3]]]}', 'MODEL_INPUT', 'instances[0][1]: expected a list of 2, found 1'],
     ['{"instances":[[true],[1]]}', 'MODEL_INPUT', 'instances[1][0]: expected a boolean as before, found 1'],
-    ['{"instances":["x",null]}', 'MODEL_INPUT', 'instances[1]: expected a string as in other rows, found null'],
     ['{"instances":[1e400]}', 'MODEL_INPUT', 'instances[0]: expected a number in the range of FP64, found 1e400'],
     ['{"instances":[{"b64":"a$b"}]}', 'MODEL_INPUT', 'instances[0]: expected base64 in "b64", found "a$b"'],
     ['{"instances":[{"b64":"abcde"}]}', 'MODEL_INPUT', 'instances[0]: expected base64 in "b64", found "abcde"'],
