@@ -1,5 +1,5 @@
 /** Models as backends: body in, answer out, in the format of the route. */
-import { Answer, type Backend, describeBody, type Exchange, type Format, type Gather, type Leg, type Written } from '../exchange.ts'
+import { Answer, type Backend, describeBody, type Exchange, type Format, type Gather, isFlow, type Leg, type Written } from '../exchange.ts'
 import { add, Fields, remove, set } from '../headers.ts'
 import { decoded, encodedFor } from '../payload/coding.ts'
 import type { Columns } from '../payload/columns.ts'
@@ -30,11 +30,12 @@ function isReady(find: Find): boolean {
 
 /** @param backend name for the answer @throws WeirError */
 export async function infer(x: Exchange, leg: Leg, find: Find, format: Format, backend: string, gather: Gather): Promise<Answer> {
-  if (!isReadable(x)) {
-    // Before a large body is waited for.
-    find()
-    await makeReadable(x, leg, gather)
-  }
+  const coding = x.fields.get('content-encoding')
+  // Before a large body is waited for.
+  if (coding !== undefined || isFlow(x.body)) find()
+  // From here on the body is whole and in no content coding, for a backend that comes after this one too.
+  if (isFlow(x.body)) x.body = await gather(x.body, x.route.maxBodyBytes, leg)
+  if (coding !== undefined) await decode(x, coding)
   // A model that was found stays only until somebody else has a turn: from here to its run nothing is awaited.
   const model = find()
   x.model = model.identity
@@ -68,17 +69,10 @@ export async function infer(x: Exchange, leg: Leg, find: Find, format: Format, b
   return (answer.body as Buffer).length < COMPRESSIBLE ? answer : compressed(answer, x.fields.get('accept-encoding'))
 }
 
-function isReadable({ body, fields }: Exchange): boolean {
-  return (body === null || Buffer.isBuffer(body)) && fields.get('content-encoding') === undefined
-}
-
-/** From here on the body is whole and in no content coding, for a backend that comes after this one too. @throws WeirError */
-async function makeReadable(x: Exchange, leg: Leg, gather: Gather): Promise<void> {
-  const { maxBodyBytes } = x.route
-  const body = x.body === null || Buffer.isBuffer(x.body) ? x.body : await gather(x.body, maxBodyBytes, leg)
-  const coding = x.fields.get('content-encoding')
-  x.body = body === null || coding === undefined ? body : await decoded(body, coding, maxBodyBytes)
-  if (coding !== undefined) remove(x.headers, 'content-encoding')
+/** @throws WeirError */
+async function decode(x: Exchange, coding: string): Promise<void> {
+  if (x.body !== null) x.body = await decoded(x.body as Buffer, coding, x.route.maxBodyBytes)
+  remove(x.headers, 'content-encoding')
 }
 
 /** Fields as a block: mostly nobody looks at them before they are sent. */

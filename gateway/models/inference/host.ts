@@ -61,12 +61,12 @@ export class Waiting<T> implements LegWatcher {
   readonly promise: Promise<T>
   over = false
   readonly #leg: Leg
-  readonly #left: () => void
+  readonly #left: (() => void) | null
   #settle!: (value: T) => void
   #fail!: (error: unknown) => void
 
   /** @param left called when the leg was cancelled first */
-  constructor(leg: Leg, left: () => void = () => undefined) {
+  constructor(leg: Leg, left: (() => void) | null = null) {
     this.#leg = leg
     this.#left = left
     this.promise = new Promise<T>((resolve, reject) => {
@@ -76,11 +76,11 @@ export class Waiting<T> implements LegWatcher {
     leg.watch(this)
   }
 
-  readonly resolve = (value: T): void => {
+  resolve(value: T): void {
     if (this.#finish()) this.#settle(value)
   }
 
-  readonly reject = (error: unknown): void => {
+  reject(error: unknown): void {
     if (this.#finish()) this.#fail(error)
   }
 
@@ -88,7 +88,7 @@ export class Waiting<T> implements LegWatcher {
     if (this.over) return
     this.over = true
     this.#fail(cause)
-    this.#left()
+    this.#left?.()
   }
 
   #finish(): boolean {
@@ -120,7 +120,7 @@ class InlineRun extends Waiting<Run> implements Task {
     try {
       const rows = rowsOf(this.#inputs)
       if (rows === null || rows <= this.#pace.rows) this.resolve(this.#whole())
-      else this.#slices(rows).then(this.resolve, this.reject)
+      else void this.#slices(rows)
     } catch (error) {
       this.reject(error)
     }
@@ -131,7 +131,15 @@ class InlineRun extends Waiting<Run> implements Task {
     return { columns, took_ms, queued_ms: 0, runs: 1, batch_rows: this.#inputs[0]?.shape[0] ?? 0 }
   }
 
-  async #slices(rows: number): Promise<Run> {
+  async #slices(rows: number): Promise<void> {
+    try {
+      this.resolve(await this.#joined(rows))
+    } catch (error) {
+      this.reject(error)
+    }
+  }
+
+  async #joined(rows: number): Promise<Run> {
     const parts: (readonly Column[])[] = []
     let took_ms = 0
     let batch_rows = 0

@@ -4,7 +4,9 @@ import type { Column, Data } from '../../payload/columns.ts'
 /** Rows that all columns have, their first dimension; null when one has none (a scalar) or another number. */
 export function rowsOf(columns: readonly Column[]): number | null {
   const rows = columns[0]?.shape[0]
-  return rows !== undefined && columns.every(({ shape }) => shape[0] === rows) ? rows : null
+  if (rows === undefined) return null
+  for (const { shape } of columns) if (shape[0] !== rows) return null
+  return rows
 }
 
 /** Rows `from` up to, not including, `to`. Numbers are views of the same memory. */
