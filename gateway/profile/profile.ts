@@ -1,6 +1,6 @@
 /**
  * A profile: what a data set looked like, as JSON that people can read and diff. The baseline of `schema`, `drift`, `labels` and
- * outliers. Plain data; `read.ts` checks a file, `weir profile` makes one.
+ * outliers. Plain data; `check.ts` reads and checks a file, `weir profile` makes one.
  */
 
 /** TFDV's feature types (tensorflow/metadata schema.proto, `FeatureType`), BOOL apart. */
@@ -33,8 +33,33 @@ export interface FeatureProfile {
   readonly categorical: CategoricalProfile | null
   /** Values that stand for "not known" (−1, −999, "", "unknown"), the most frequent first. */
   readonly sentinels: readonly Sentinel[]
+  /** Values of another type than `type` (texts among numbers); absent: none. They count as present and nowhere else. */
+  readonly violations?: { readonly values: number; readonly examples: readonly string[] }
+  /** What windows of these data differ by from the whole of them, by the length of the window ("1h", "6h", "1d"); absent without times. */
+  readonly floors?: Readonly<Record<string, Floor>>
+  /** What hours of the day differ by; absent without times, or when they cover less than two days. */
+  readonly season?: Season
   /** Why each line says what it says; one sentence each. */
   readonly why: readonly string[]
+}
+
+/** An empirical noise floor (NannyML's thresholds from reference chunks). Quantiles over windows: "0.5", "0.9" and "1", the largest. */
+export interface Floor {
+  /** Windows compared, and the median number of values in one. Windows with less than 30 are left out. */
+  readonly windows: number
+  readonly rows: number
+  /** On about ten groups of equal mass (`stats/groups.ts`), of categories on the twenty most frequent and the rest. Debiased: what so few values explain is taken off. */
+  readonly js_bits: Readonly<Record<string, number>>
+  /** Of the same groups. Not debiased. */
+  readonly l_infinity: Readonly<Record<string, number>>
+}
+
+export interface Season {
+  readonly period: '1d'
+  /** Numeric: means of the lowest and the highest hour of the day, off the mean of all in standard deviations. Else: 0 and the largest L∞ of an hour of the day. */
+  readonly unit: 'sd' | 'l_infinity'
+  readonly low: number
+  readonly high: number
 }
 
 export interface Presence {
@@ -58,9 +83,9 @@ export interface NumericProfile {
   /** Population standard deviation. */
   readonly sd: number
   readonly zeros: number
-  /** Probabilities ("0.001", "0.01", "0.05", "0.1" … "0.999") to values, linear interpolation (R's type 7) or the grid's error bound where the data did not fit. */
+  /** Probabilities ("0.001", "0.01", "0.05", "0.1" … "0.999") to values, linear interpolation (R's type 7) or, of many different values, interpolated in the grid's cells. */
   readonly quantiles: Readonly<Record<string, number>>
-  /** Values outside were never seen (hard) or hardly expected (soft: [q0.001 − 3·IQR, q0.999 + 3·IQR], cut at 0 for what is never negative). */
+  /** Values outside were never seen (hard) or hardly expected (soft: [q0.001 − 3·IQR, q0.999 + 3·IQR], cut at 0 for what is never negative; sentinels left out). */
   readonly hard: readonly [number, number]
   readonly soft: readonly [number, number]
   /** The fine grid of `stats/grid.ts`: cell = cellOf((x − centre) / scale). */
@@ -72,7 +97,7 @@ export interface CategoricalProfile {
   readonly distinct: number
   /** Most frequent first, then by value; bounded. */
   readonly values: readonly (readonly [value: string, count: number])[]
-  /** Rows whose value is not listed. */
+  /** Values that are not listed. */
   readonly other: number
   /** The values are a closed domain: others are anomalies. */
   readonly domain: boolean
