@@ -26,7 +26,8 @@ export interface Assurance {
  * @throws WeirError (or rejects with it) what cut the body or stopped the leg, and `INVALID_ANSWER` for what the check finds
  */
 export function assure(x: Exchange, answer: Answer, leg: Leg, terms: Assurance): Answer | Promise<Answer> {
-  if (answer.body === null || answer.tunnel !== null) return answer
+  const { body } = answer
+  if (body === null || answer.tunnel !== null || (!terms.check && Buffer.isBuffer(body))) return answer
   return isStream(answer) ? assureStream(x, answer, leg, terms) : assureWhole(x, answer, leg, terms.check)
 }
 

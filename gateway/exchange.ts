@@ -376,7 +376,7 @@ export class Exchange implements Outgoing {
     this.inferenceId = init.inferenceId
     this.started = init.started
     this.leg = init.leg
-    this.slots = init.slots === 0 ? null : new Array<unknown>(init.slots).fill(undefined)
+    this.slots = init.slots === 0 ? null : new Array<unknown>(init.slots)
   }
 
   /** Request headers, flat, Host included, hop-by-hop fields gone. Plugins change them in place through `headers.ts`. */

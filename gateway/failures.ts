@@ -18,6 +18,8 @@ export class Failures {
   readonly #statuses = new Map<number, Word>()
   /** By status, the words that also want an error code, by that code. */
   readonly #coded = new Map<number, Map<string, Word>>()
+  /** The lowest status that any word matches: what is below, as most answers are, needs no further look. */
+  readonly #lowest: number
 
   constructor(words: readonly Word[]) {
     this.#reasons = new Set(words)
@@ -29,6 +31,7 @@ export class Failures {
     }
     if (this.has('gateway-error')) for (const status of [502, 503, 504]) this.#addStatus(status, 'gateway-error')
     if (this.has('5xx')) for (let status = 500; status <= 599; status++) this.#addStatus(status, '5xx')
+    this.#lowest = Math.min(...this.#statuses.keys(), ...this.#coded.keys())
   }
 
   #addStatus(status: number, word: Word): void {
@@ -46,6 +49,7 @@ export class Failures {
   ofAnswer(answer: Answer, leg: Leg): Word | null | Promise<Word | null> {
     const { code, status, body } = answer
     if (code !== null) return this.#ofCode(code)
+    if (status < this.#lowest) return null
     const words = this.#coded.get(status)
     if (words === undefined || body === null || answer.tunnel !== null) return this.#ofStatus(status)
     if (Buffer.isBuffer(body)) return words.get(errorCode(answer, body)) ?? this.#ofStatus(status)

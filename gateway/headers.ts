@@ -75,14 +75,18 @@ export class Fields {
   #list: string[] | null
   /** What `marked` says while the block stands. */
   readonly #marked: boolean
+  /** What `timed` says while the block stands. */
+  readonly #timed: boolean
 
   /**
    * @param block `Name: value` lines, each with CR LF
    * @param marked whether the block holds the one field that the writer must know of: Host in a request, Date in an answer
+   * @param timed false only when the block was looked at and holds no field that tells a deadline
    */
-  constructor(block: string, marked: boolean, list: string[] | null = null) {
+  constructor(block: string, marked: boolean, list: string[] | null = null, timed = true) {
     this.#block = block
     this.#marked = marked
+    this.#timed = timed
     this.#list = list
   }
 
@@ -114,6 +118,11 @@ export class Fields {
   /** @param name lower case: `host` or `date`, the field that the block was marked for */
   marked(name: string): boolean {
     return this.#list === null ? this.#marked : has(this.#list, name)
+  }
+
+  /** False: none of the fields that tell a deadline to the wire (`Kind.deadline`) is there. */
+  get timed(): boolean {
+    return this.#list !== null || this.#timed
   }
 }
 

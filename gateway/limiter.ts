@@ -116,7 +116,7 @@ export class Limiter {
   /** Takes a place. */
   go<X>(x: X, leg: Leg, next: Next<X>): Answer | Promise<Answer> {
     this.#inFlight++
-    const started = this.now()
+    const started = this.#gradient === null ? 0 : this.now()
     let answer: Answer | Promise<Answer>
     try {
       answer = next(x, leg)

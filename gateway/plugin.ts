@@ -165,8 +165,8 @@ export interface Host<M extends Declarations = Declarations> {
   wall(): number
   /** True on exactly one data thread: whoever sums over all threads does it there. */
   readonly leader: boolean
-  /** One shot; cancelled by itself when the generation closes. */
-  after(ms: number, run: () => void): Timer
+  /** One shot; cancelled by itself when the generation closes. @param now what `now()` said just before: spares a look at the clock */
+  after(ms: number, run: () => void, now?: number): Timer
   /** Cancelled by itself when the generation closes. */
   every(ms: number, run: () => void): Timer
   /** A value that survives reloads while its key is the same for this route and plugin. */

@@ -123,9 +123,9 @@ export default plugin({
       return null
     }
 
-    /** The rest of the call once the first try is under way. */
-    async function persist(x: Exchange, leg: Leg, next: Send, first: Answer | Promise<Answer>): Promise<Answer> {
-      let last = await outcome(x, leg, first)
+    /** The rest of the call once the first try did not just succeed. */
+    async function persist(x: Exchange, leg: Leg, next: Send, first: Outcome | Promise<Outcome>): Promise<Answer> {
+      let last = await first
       for (let n = 0; last.word !== null && n < max; n++) {
         const pause = plan(x, leg, last, n)
         if (pause === null) return conclude(last)
@@ -151,13 +151,30 @@ export default plugin({
     async function outcome(x: Exchange, leg: Leg, pending: Answer | Promise<Answer>): Promise<Outcome> {
       try {
         const answer = await pending
-        return { word: leg.cancelled === null ? await conditions.answer(answer, leg) : null, answer, error: null }
+        return await answered(x, leg, answer, verdict(answer, leg))
       } catch (error) {
-        const known = error instanceof WeirError ? error : new WeirError('INTERNAL', undefined, { cause: error })
-        // A leg that was cancelled has its error from whoever did that; the loser of a hedge has none.
-        if (leg.cancelled === null) x.error ??= known
-        return { word: leg.cancelled === null ? conditions.error(known) : null, answer: null, error: known }
+        return broken(x, leg, error)
       }
+    }
+
+    /** @returns null, mostly: nothing speaks against it */
+    function verdict(answer: Answer, leg: Leg): Word | null | Promise<Word | null> {
+      return leg.cancelled === null ? conditions.answer(answer, leg) : null
+    }
+
+    async function answered(x: Exchange, leg: Leg, answer: Answer, word: Word | null | Promise<Word | null>): Promise<Outcome> {
+      try {
+        return { word: await word, answer, error: null }
+      } catch (error) {
+        return broken(x, leg, error)
+      }
+    }
+
+    function broken(x: Exchange, leg: Leg, error: unknown): Outcome {
+      const known = error instanceof WeirError ? error : new WeirError('INTERNAL', undefined, { cause: error })
+      // A leg that was cancelled has its error from whoever did that; the loser of a hedge has none.
+      if (leg.cancelled === null) x.error ??= known
+      return { word: leg.cancelled === null ? conditions.error(known) : null, answer: null, error: known }
     }
 
     return {
@@ -170,8 +187,13 @@ export default plugin({
             cell.set(x, budget)
             budget.enter()
           }
+          // An answer that nothing speaks against, as most are, needs none of the rest.
+          const settle = (answer: Answer): Answer | Promise<Answer> => {
+            const word = verdict(answer, leg)
+            return word === null ? answer : persist(x, leg, next, answered(x, leg, answer, word))
+          }
           const first = next(x, leg)
-          return first instanceof Promise || conditions.answer(first, leg) !== null ? persist(x, leg, next, first) : first
+          return first instanceof Promise ? first.then(settle, (error: unknown) => persist(x, leg, next, broken(x, leg, error))) : settle(first)
         },
       done(x) {
         if (cell.get(x) === budget) budget.leave()
@@ -245,7 +267,7 @@ class Conditions {
   }
 
   #asked({ fields }: Answer): Word | null {
-    return this.#fields.some(([name, value]) => fields.get(name) === value) ? 'header' : null
+    return this.#fields.length > 0 && this.#fields.some(([name, value]) => fields.get(name) === value) ? 'header' : null
   }
 
   /** What no status and no reason decides; undefined = they do. */

@@ -48,7 +48,8 @@ export default plugin({
 
     const whole = (ms: number): Wrap => (next) =>
       function total(x, leg) {
-        const end = host.now() + ms
+        const now = host.now()
+        const end = now + ms
         // The caller's own deadline, where it comes first, has its own timer.
         if (leg.deadline <= end) return next(x, leg)
         leg.deadline = end
@@ -56,7 +57,7 @@ export default plugin({
           if (leg.cancelled !== null) return
           fired.total.add()
           leg.cancel(new WeirError('TOTAL_TIMEOUT', `The exchange took longer than ${ms} ms.`))
-        })
+        }, now)
         cell!.set(x, timer)
         return next(x, leg)
       }
@@ -123,15 +124,14 @@ class Try {
     const { per_try } = terms
     if (per_try === undefined) return
     leg.deadline = Math.min(leg.deadline, this.#started + per_try)
-    this.#perTry = terms.host.after(per_try, () => this.#fire('per_try', new WeirError('TRY_TIMEOUT', `The attempt took longer than ${per_try} ms.`)))
+    this.#perTry = terms.host.after(per_try, () => this.#fire('per_try', new WeirError('TRY_TIMEOUT', `The attempt took longer than ${per_try} ms.`)), this.#started)
   }
 
   run(next: Send, x: Exchange): Answer | Promise<Answer> {
     if (this.#terms.first_token !== undefined && asksForStream(x)) this.#awaitToken()
     const answer = next(x, this.#leg)
-    if (answer instanceof Promise || isFlow(answer.body)) return Promise.resolve(answer).then((one) => this.#begun(one), (error: unknown) => this.#failed(error))
-    this.stop()
-    return answer
+    if (answer instanceof Promise) return answer.then((one) => this.#begun(one), (error: unknown) => this.#failed(error))
+    return this.#begun(answer)
   }
 
   #fire(limit: 'per_try' | 'first_token', cause: WeirError): void {

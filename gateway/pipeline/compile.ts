@@ -1,6 +1,6 @@
 /** From a route of the config to flat arrays of hooks, or `null` where nobody has one. */
 import type { RouteConfig } from '../../config/config.ts'
-import type { Backend, Format, Send } from '../exchange.ts'
+import type { Answer, Backend, Format, Send } from '../exchange.ts'
 import { WeirError } from '../errors.ts'
 import { type AdminRoute, type Hooks, NESTING, type Nesting, type Plugin, type ServeRoute, type Wrap } from '../plugin.ts'
 import { exchangeMetrics } from '../vital.ts'
@@ -45,7 +45,6 @@ export async function compileRoute(route: RouteConfig, plugins: readonly Plugin[
       finish: steps(back, (hooks) => hooks.finish?.bind(hooks)),
       done: steps(back, (hooks) => hooks.done?.bind(hooks)),
     }
-    const replayBytes = Math.max(0, ...built.map((one) => one.hooks.replayBytes ?? 0))
     return {
       name: route.name,
       format: route.format === null ? null : deps.formats(route.format),
@@ -57,8 +56,8 @@ export async function compileRoute(route: RouteConfig, plugins: readonly Plugin[
       slots: slots.count,
       ...phases,
       send: compose(built, backend),
-      replayBytes,
-      plain: replayBytes === 0 && Object.values(phases).every((phase) => phase === null),
+      replayBytes: Math.max(0, ...built.map((one) => one.hooks.replayBytes ?? 0)),
+      plain: [phases.request, phases.requestBody, phases.response, phases.responseBody, phases.responseChunk].every((phase) => phase === null),
       serve: served(built),
       admin: new Map(built.filter((one) => one.hooks.admin !== undefined).map((one): [string, Readonly<Record<string, AdminRoute>>] => [one.instance, one.hooks.admin!])),
       close,
@@ -166,7 +165,9 @@ function layersOf(built: Built): Layer[] {
 
 /** The wrapped send with its failures attributed: from here on only a `WeirError` comes out. */
 function guarded({ wrap, built }: Layer, next: Send): Send {
-  const inner = wrap(next)
+  // What came from below and is handed on as it is needs no second guard.
+  let below: Answer | Promise<Answer> | null = null
+  const inner = wrap((x, leg) => (below = next(x, leg)))
   function attribute(error: unknown): never {
     if (error instanceof WeirError) throw error
     built.failed(error)
@@ -175,7 +176,9 @@ function guarded({ wrap, built }: Layer, next: Send): Send {
   return function send(x, leg) {
     try {
       const answer = inner(x, leg)
-      return answer instanceof Promise ? answer.catch(attribute) : answer
+      const passed = answer === below
+      below = null
+      return passed || !(answer instanceof Promise) ? answer : answer.catch(attribute)
     } catch (error) {
       return Promise.reject(error).catch(attribute)
     }

@@ -155,8 +155,8 @@ export function makeHost(plugin: Plugin, place: Place, deps: HostDeps): HostHand
     }
   }
 
-  function after(ms: number, run: () => void): Timer {
-    return closed ? NO_TIMER : armed.after(clock, ms, run, contained)
+  function after(ms: number, run: () => void, now?: number): Timer {
+    return closed ? NO_TIMER : armed.after(clock, ms, run, contained, now)
   }
 
   function backend(name: string): Backend {

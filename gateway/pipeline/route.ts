@@ -35,7 +35,7 @@ export interface CompiledRoute extends RouteInfo {
   readonly done: readonly Step<(x: Exchange) => void>[] | null
   /** Request bodies up to this many bytes are made whole before `send`, so that they can be sent again; 0 = none needs it. */
   readonly replayBytes: number
-  /** No hook and no replay: what the backend answers is the answer. */
+  /** No plugin looks at the request before it is sent, or at the answer: what `send` gives is the answer. */
   readonly plain: boolean
   /** By plugin name (and `#2` for its second instance), then by `GET /state`. */
   readonly admin: ReadonlyMap<string, Readonly<Record<string, AdminRoute>>>

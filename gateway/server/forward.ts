@@ -259,10 +259,21 @@ class Passage implements IncomingWatcher {
     this.#request.expire(cause)
   }
 
-  /** A route without hooks; errors are rescued by `#fail`. */
+  /** A route whose plugins look at neither request nor answer; errors are rescued by `#fail`. */
   #ask(route: CompiledRoute, x: Exchange): Answer | Promise<Answer> {
     x.reached = route.plugins.length
-    return this.#dispatch(route, x)
+    return this.#send(route, x)
+  }
+
+  /** A body that may have to be sent again is made whole, if it is short enough. */
+  #send(route: CompiledRoute, x: Exchange): Answer | Promise<Answer> {
+    const { replayBytes } = route
+    const { body } = x
+    if (replayBytes === 0 || body === null || Buffer.isBuffer(body) || body.length > replayBytes) return this.#dispatch(route, x)
+    return holdFlow(body, x.leg, replayBytes).then((held) => {
+      x.body = held
+      return this.#dispatch(route, x)
+    })
   }
 
   #dispatch(route: CompiledRoute, x: Exchange): Answer | Promise<Answer> {
@@ -298,10 +309,7 @@ class Passage implements IncomingWatcher {
       if (verdict instanceof Promise) verdict = await verdict
     }
     if (verdict !== null) return verdict
-    const { replayBytes } = route
-    // A body that may have to be sent again is made whole, if it is short enough.
-    if (replayBytes > 0 && x.body !== null && !Buffer.isBuffer(x.body) && x.body.length <= replayBytes) x.body = await holdFlow(x.body, x.leg, replayBytes)
-    return this.#dispatch(route, x)
+    return this.#send(route, x)
   }
 
   /** @throws when nobody waits for the answer, or the request itself broke off */

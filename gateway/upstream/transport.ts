@@ -124,8 +124,8 @@ class Transport implements Transmitter {
   }
 
   /** What is left of the leg's time; null = no end. */
-  budgetOf({ deadline }: Leg): Budget | null {
-    return deadline === Infinity ? null : { header: this.deadlineHeader(), ms: deadline - this.clock.now() }
+  budgetOf({ deadline }: Leg, now: number): Budget | null {
+    return deadline === Infinity ? null : { header: this.deadlineHeader(), ms: deadline - now }
   }
 
   /** The endpoint to ask; null: `refusal` says why. */
@@ -178,7 +178,8 @@ class Call implements AttemptOwner {
     if (cause !== null) return this.#reject(cause)
     const transport = this.#transport
     const x = this.#x
-    const budget = transport.budgetOf(this.#leg)
+    const now = transport.clock.now()
+    const budget = transport.budgetOf(this.#leg, now)
     if (budget !== null && budget.ms <= 0) return this.#reject(new WeirError('DEADLINE_EXCEEDED'))
     const endpoint = transport.pick(x, this.#leg)
     if (endpoint === null) return this.#refused()
@@ -195,7 +196,7 @@ class Call implements AttemptOwner {
     x.upstream = endpoint
     this.#trace = this.#leg.trace === null ? null : this.#leg.trace.attempt({ method: x.method, target: x.target, fields: x.fields, backend: transport.name, endpoint: endpoint.config, attempt: x.attempts })
     const head = transport.writeHead(x, endpoint.config, budget, this.#leg.hedge)
-    new Attempt(x, this.#leg, connection, head, needsChunks(x.body), transport.timeoutsOf(this.#leg), this).begin()
+    new Attempt(x, this.#leg, connection, head, needsChunks(x.body), transport.timeoutsOf(this.#leg), this, now).begin()
   }
 
   #refused(): void {
@@ -225,7 +226,7 @@ class Call implements AttemptOwner {
     if (outcome !== 'aborted') this.#endpoint!.failed++
     const again = stale && !this.#repaired && mayRepeat(this.#x)
     // A kept connection that was closed just now says nothing of the endpoint, as long as a fresh one answers.
-    this.#judge(attempt, again ? 'none' : verdictOf(0, error))
+    this.#judge(attempt, again ? 'none' : verdictOf(0, error), this.#transport.clock.now())
     if (again) {
       this.#repaired = true
       this.try(true)
@@ -239,14 +240,14 @@ class Call implements AttemptOwner {
     this.#transport.inFlight.add(-1)
     this.#x.waited += now - attempt.started
     if (this.#trace !== null) this.#trace.over(error)
-    if (error === null || this.#status !== 0) this.#judge(attempt, verdictOf(this.#status, error))
+    if (error === null || this.#status !== 0) this.#judge(attempt, verdictOf(this.#status, error), now)
   }
 
-  #judge(attempt: Attempt, verdict: Verdict): void {
+  #judge(attempt: Attempt, verdict: Verdict, now: number): void {
     const { gate, latency } = this.#endpoint!
     // What was wrong with a 5xx was known at its head.
     if (latency !== null && verdict === 'failed' && this.#status < 500) this.#timed(latency, attempt, false)
-    if (gate !== null) this.#transport.roster!.outcome(this.#endpoint!, verdict, this.#probe, this.#transport.clock.now())
+    if (gate !== null) this.#transport.roster!.outcome(this.#endpoint!, verdict, this.#probe, now)
   }
 
   #timed(latency: PeakEwma, attempt: Attempt, good: boolean): void {

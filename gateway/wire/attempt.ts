@@ -55,11 +55,11 @@ export class Attempt implements LegWatcher, BodyTaker, FlowSource, Sink {
   /** The upload waits for the caller, not for the backend. */
   #callerOwes = false
 
-  /** @param head the request head as it goes out, framing and empty line included */
-  constructor(exchange: Outgoing, leg: Leg, connection: Outbound, head: string, chunked: boolean, timeouts: AttemptTimeouts, owner: AttemptOwner) {
+  /** @param head the request head as it goes out, framing and empty line included @param started `clock.now()` */
+  constructor(exchange: Outgoing, leg: Leg, connection: Outbound, head: string, chunked: boolean, timeouts: AttemptTimeouts, owner: AttemptOwner, started = connection.deadlines.now()) {
     this.exchange = exchange
     this.leg = leg
-    this.started = connection.deadlines.now()
+    this.started = started
     this.bodyless = exchange.method === 'HEAD'
     this.#connection = connection
     this.#owner = owner

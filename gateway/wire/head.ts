@@ -161,7 +161,7 @@ function readFields(head: MessageHead, text: string, start: number): Reading {
     run = next
   }
   block = block === '' ? text.slice(run, text.length - 2) : block + text.slice(run, text.length - 2)
-  head.fields = new Fields(block, head instanceof RequestHead ? reading.hosts > 0 : reading.dated)
+  head.fields = head instanceof RequestHead ? new Fields(block, reading.hosts > 0, null, head.timed) : new Fields(block, reading.dated)
   return reading
 }
 

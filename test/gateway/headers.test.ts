@@ -55,6 +55,16 @@ describe('fields as the wire has them', () => {
     expect(fields.get(name), 'also after a look at it').toBe(value)
   })
 
+  test('may tell a deadline unless the wire says no, and as soon as somebody may have changed them', () => {
+    expect(new Fields(block, true).timed).toBe(true)
+    const fields = new Fields(block, true, null, false)
+    fields.append('x-late', 'b')
+    expect(fields.timed).toBe(false)
+    fields.list.push('grpc-timeout', '1S')
+    expect(fields.timed).toBe(true)
+    expect(Fields.of([]).timed).toBe(true)
+  })
+
   test('an appended field is found', () => {
     const fields = new Fields(block, true)
     fields.append('X-Late', 'b')

@@ -210,6 +210,12 @@ describe('a throw is counted against its plugin', () => {
     const throwing = await bench([failing(() => boom)])
     expect((await throwing.run()).answer.code).toBe('PLUGIN_FAILED')
     expect(errors(throwing, 'bad')).toBe(1)
+    const between = await bench([failing(() => rejecting), { ...named('above', { send: (next) => next }), nesting: 'total' } as Plugin])
+    expect((await between.run()).answer.code, 'through a layer that hands on what it gets').toBe('PLUGIN_FAILED')
+    expect([errors(between, 'bad'), errors(between, 'above')]).toEqual([1, 0])
+    const own = await bench([{ ...named('bad', { send: (next) => async (x, leg) => (await next(x, leg), boom()) }), nesting: 'total' } as Plugin])
+    expect((await own.run()).answer.code, 'after the answer from below').toBe('PLUGIN_FAILED')
+    expect(errors(own, 'bad')).toBe(1)
     const rejected = await bench([failing(() => rejecting)])
     expect((await rejected.run()).answer.code).toBe('PLUGIN_FAILED')
     expect(errors(rejected, 'bad')).toBe(1)
@@ -263,6 +269,14 @@ describe('what is absent costs nothing', () => {
     const { route } = await bench([])
     expect(route).toMatchObject({ request: null, requestBody: null, response: null, responseBody: null, responseChunk: null, done: null, slots: 0, replayBytes: 0, plain: true })
     expect(route.send).toBe(route.backend.send)
+  })
+
+  test('plugins that only send, send again or look back leave a route plain; one that looks at an exchange does not', async () => {
+    const sends = { ...named('sends', { send: (next) => next, replayBytes: 10, done: () => undefined }), nesting: 'cache' } as Plugin
+    expect((await bench([sends])).route).toMatchObject({ plain: true, replayBytes: 10 })
+    for (const phase of ['request', 'requestBody', 'response', 'responseBody', 'responseChunk'] as const) {
+      expect((await bench([sends, named('looks', { [phase]: () => undefined })])).route.plain, phase).toBe(false)
+    }
   })
 
   test('a phase nobody has is null, one that somebody has lists only those', async () => {

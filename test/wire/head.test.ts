@@ -359,3 +359,9 @@ describe('answers', () => {
     expect(answerHead(answer([`Keep-Alive: ${value}`, 'Content-Length: 0'])).keepAliveMs).toBe(ms)
   })
 })
+
+describe('fields that tell a deadline', () => {
+  it.each([['x-request-timeout-ms: 5', true], ['GRPC-Timeout: 5S', true], ['X-Envoy-Upstream-RQ-Timeout-ms: 5', true], ['x-envoy-expected-rq-timeout-ms: 5', true], ['x-timeout: 5', false], ['accept: x', false]])('%s: %s', (line, timed) => {
+    expect(requestHead(request([line])).fields.timed).toBe(timed)
+  })
+})
