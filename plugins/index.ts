@@ -5,10 +5,11 @@ import fallback from './fallback.ts'
 import fault from './fault.ts'
 import headers from './headers.ts'
 import hedge from './hedge.ts'
+import log from './log.ts'
 import rate_limit from './rate_limit.ts'
 import retry from './retry.ts'
 import split from './split.ts'
 import timeout from './timeout.ts'
 
 /** Every plugin of weir, by its name in the YAML. */
-export const plugins: ReadonlyMap<string, Plugin> = new Map([concurrency, fallback, fault, headers, hedge, rate_limit, retry, split, timeout].map((plugin) => [plugin.name, plugin as unknown as Plugin]))
+export const plugins: ReadonlyMap<string, Plugin> = new Map([concurrency, fallback, fault, headers, hedge, log, rate_limit, retry, split, timeout].map((plugin) => [plugin.name, plugin as unknown as Plugin]))

@@ -30,7 +30,7 @@ const LAYERS: readonly (readonly string[])[] = [
 const SEAMS = 1
 
 /** What a plugin may import beside `gateway/plugin.ts`. */
-const PLUGIN_MAY = [/^gateway\/plugin\.ts$/, /^gateway\/stats\//, /^gateway\/payload\/(columns|features)\.ts$/, /^gateway\/monitor\//, /^plugins\/slots\//]
+const PLUGIN_MAY = [/^gateway\/plugin\.ts$/, /^gateway\/stats\//, /^gateway\/payload\/(columns|features)\.ts$/, /^gateway\/monitor\//, /^gateway\/records\/capture\//, /^plugins\/slots\//]
 
 /** Packages and node: modules that live in one place, and why. */
 const HOMES: Readonly<Record<string, { readonly in: RegExp; readonly because: string }>> = {
