@@ -1,0 +1,16 @@
+/** A sink of its configuration. What a kind needs is loaded with the first sink of that kind. */
+import { WeirError } from '../../errors.ts'
+import type { CreateSink } from '../sink.ts'
+
+export const createSink: CreateSink = async (config, deps) => {
+  switch (config.kind) {
+    case 'jsonl':
+      return new (await import('./jsonl.ts')).JsonlSink(config, deps)
+    case 'cloudevents':
+      return new (await import('./cloudevents.ts')).CloudEventsSink(config, deps)
+    case 'parquet':
+    case 's3':
+    case 'kafka':
+      throw new WeirError('NOT_IMPLEMENTED', `the sink "${config.name}": \`${config.kind}\` is not built in yet; use \`parquet\`, \`jsonl\` or \`cloudevents\``)
+  }
+}
