@@ -29,7 +29,8 @@ export interface Batch {
 
 /**
  * Calls never overlap. The order is `open`, then `deliver` and `rotate` in any order, `close` last. A throw counts as a `Delivery`
- * of nothing with that error.
+ * of nothing with that error, and the sink is closed and, later, opened again with the state of the last commit: whoever wrote half of
+ * something throws.
  *
  * Exactly once, for sinks that can: `deliver` makes the records durable at the end of what `state` tells, and returns the new state.
  * The shipper then commits counts, state and what left the spool in one write. When the process dies in between, the next `open`
