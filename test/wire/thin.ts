@@ -73,7 +73,7 @@ export async function thin(port: number, options: ThinOptions = {}): Promise<Thi
   const backend = httpBackend(backendConfig([port], options.backend), { clock, deadlines, metrics: registry.handles(backendMetrics), random: Math.random })
   const route = {
     name: 'all', format: null, maxBodyBytes: 64 << 20, backend, plugins: [], slots: 0, request: null, requestBody: null, send: backend.send, response: null,
-    responseBody: null, responseChunk: null, done: null, replayBytes: 0, plain: options.route === undefined, admin: new Map(), close: async () => {}, ...options.route,
+    responseBody: null, responseChunk: null, finish: null, done: null, replayBytes: 0, plain: options.route === undefined, admin: new Map(), close: async () => {}, ...options.route,
   } as unknown as CompiledRoute
   const limits: LimitsConfig = { head_bytes: 16_384, fields: 100, target_bytes: 8192, connections: 10_000, in_flight: 10_000, ...options.limits }
   const config = { forwarded: { trusted: [], write: 'none', via: '' }, deadlines: { header: '' }, routes: [], limits, answer_headers: false } as unknown as Config
