@@ -1,0 +1,54 @@
+/** Anomalies for people: what was expected, what was found. */
+import type { FeatureType } from '../../profile/profile.ts'
+import { BIG, DOMAIN, INFINITE, LONG, MISSING, NAN, NULL, SHORT, SMALL, TYPE } from './anomalies.ts'
+import type { FeatureRule } from './rules.ts'
+import type { Found } from './validator.ts'
+
+const MAX_TEXT = 64
+const MAX_VALUES = 5
+const NOUNS: Readonly<Record<FeatureType, string>> = { INT: 'a whole number', FLOAT: 'a number', BYTES: 'a string', BOOL: 'true or false' }
+
+export function expected(rule: FeatureRule, kind: number): string {
+  const { type, min, max, values, length } = rule
+  switch (kind) {
+    case TYPE:
+      return type === null ? 'any value' : NOUNS[type]
+    case DOMAIN:
+      return `one of ${listed(values ?? [])}`
+    case BIG:
+      return `at most ${max}`
+    case SMALL:
+      return `at least ${min}`
+    case SHORT:
+    case LONG:
+      return length[0] === length[1] ? (length[0] === 1 ? 'one value' : `a list of ${length[0]}`) : `a list of ${length[0]} to ${length[1]}`
+    case NAN:
+    case INFINITE:
+      return 'a finite number'
+    default:
+      return 'a value'
+  }
+}
+
+export function found({ kind, value }: Found): string {
+  switch (kind) {
+    case MISSING:
+      return 'no such column'
+    case NULL:
+      return 'null'
+    case SHORT:
+    case LONG:
+      return value === 1 ? 'one value' : `a list of ${String(value)}`
+    default:
+      return typeof value === 'string' ? quoted(value) : String(value)
+  }
+}
+
+export function quoted(text: string): string {
+  return JSON.stringify(text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text)
+}
+
+function listed(values: readonly string[]): string {
+  const shown = values.slice(0, MAX_VALUES).map(quoted).join(', ')
+  return values.length > MAX_VALUES ? `${shown} and ${values.length - MAX_VALUES} more` : shown
+}
