@@ -35,6 +35,7 @@ const terminal: Terminal = {
   version: versionOf(new URL('../package.json', import.meta.url)) ?? versionOf(new URL('../../package.json', import.meta.url)) ?? 'unknown',
   out: (text) => void process.stdout.write(text),
   error: (text) => void process.stderr.write(text),
+  interactive: process.stderr.isTTY === true,
   on: (signal, handle) => void process.on(signal, handle),
 }
 
@@ -62,6 +63,8 @@ async function carryOut(command: Command): Promise<number> {
       return (await import('./command/check.ts')).check(command.file, terminal)
     case 'explain':
       return (await import('./command/check.ts')).explain(command.file, command.request, terminal)
+    case 'profile':
+      return (await import('./command/profile.ts')).profile(command, terminal)
   }
 }
 

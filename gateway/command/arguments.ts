@@ -1,5 +1,6 @@
 /** From the words of the command line to a command. Pure: the words come in, nothing is read. */
 import { parseArgs } from 'node:util'
+import type { DataFormat } from '../profile/read/table.ts'
 
 export type Command =
   | { readonly name: 'help'; readonly topic: Topic | null }
@@ -7,6 +8,7 @@ export type Command =
   | ({ readonly name: 'run' } & Source)
   | { readonly name: 'check'; readonly file: string }
   | { readonly name: 'explain'; readonly file: string; readonly request: AskedRequest | null }
+  | ({ readonly name: 'profile' } & ProfileOrder)
 
 /** Where the configuration comes from: a file, or `--to`; the flags stand over what the file says. */
 export interface Source {
@@ -24,6 +26,21 @@ export interface AskedRequest {
   readonly headers: readonly string[]
 }
 
+/** What `weir profile` makes, of which files and columns; or two profiles to be compared. */
+export interface ProfileOrder {
+  readonly data: readonly string[]
+  /** null: standard output. */
+  readonly out: string | null
+  readonly time: string | null
+  readonly label: string | null
+  readonly prediction: string | null
+  readonly id: string | null
+  readonly model: { readonly name: string; readonly version: string } | null
+  readonly columns: readonly string[] | null
+  readonly format: DataFormat | null
+  readonly diff: readonly [before: string, after: string] | null
+}
+
 /** A mistake in the words; `help` says what to type instead. */
 export class UsageError extends Error {
   readonly help: string
@@ -33,12 +50,16 @@ export class UsageError extends Error {
   }
 }
 
-export type Topic = 'run' | 'check' | 'explain'
+export type Topic = 'run' | 'check' | 'explain' | 'profile'
 
 const FLAGS = {
   run: { to: { type: 'string' }, listen: { type: 'string' }, admin: { type: 'string' }, threads: { type: 'string' } },
   check: {},
   explain: { header: { type: 'string', multiple: true, short: 'H' } },
+  profile: {
+    out: { type: 'string', short: 'o' }, time: { type: 'string' }, label: { type: 'string' }, prediction: { type: 'string' }, id: { type: 'string' },
+    model: { type: 'string' }, columns: { type: 'string' }, format: { type: 'string' }, diff: { type: 'string' },
+  },
 } as const satisfies Record<Topic, Record<string, { type: 'string'; multiple?: boolean; short?: string }>>
 
 const TOPICS = Object.keys(FLAGS) as Topic[]
@@ -53,6 +74,7 @@ export function parseCommand(words: readonly string[], nearest: (name: string, v
   if (rest.includes('--help') || rest.includes('-h')) return { name: 'help', topic }
   const { values, positionals } = readFlags(topic, rest, nearest)
   if (topic === 'run') return run(values, positionals)
+  if (topic === 'profile') return { name: 'profile', ...profileOrder(values, positionals) }
   return topic === 'check' ? { name: 'check', file: file(topic, positionals, 1) } : explain(values, positionals)
 }
 
@@ -110,6 +132,33 @@ function headerPair(line: string): [string, string] {
   return [line.slice(0, colon).trim(), line.slice(colon + 1).trim()]
 }
 
+function profileOrder(values: Values, data: readonly string[]): ProfileOrder {
+  const text = (flag: string): string | null => (values[flag] as string | undefined) ?? null
+  const diff = text('diff')
+  if (diff !== null && (data.length !== 1 || Object.keys(values).length > 1)) throw new UsageError('`weir profile --diff` compares two profiles', 'Try `weir profile --diff before.json after.json`.')
+  if (data.length === 0) throw new UsageError('`weir profile` needs data', 'Try `weir profile train.csv -o profile.json`.')
+  return {
+    data: diff === null ? data : [],
+    out: text('out'), time: text('time'), label: text('label'), prediction: text('prediction'), id: text('id'),
+    model: modelName(text('model')),
+    columns: text('columns')?.split(',').map((name) => name.trim()).filter((name) => name !== '') ?? null,
+    format: dataFormat(text('format')),
+    diff: diff === null ? null : [diff, data[0]!],
+  }
+}
+
+function modelName(text: string | null): ProfileOrder['model'] {
+  if (text === null) return null
+  const [name = '', version = '', ...rest] = text.split('/')
+  if (name === '' || rest.length > 0) throw new UsageError(`--model expects NAME or NAME/VERSION, found "${text}"`, 'Try --model churn/1.')
+  return { name, version }
+}
+
+function dataFormat(text: string | null): DataFormat | null {
+  if (text === null || text === 'csv' || text === 'jsonl' || text === 'parquet') return text
+  throw new UsageError(`--format expects csv, jsonl or parquet, found "${text}"`, 'Leave it out to go by the name of the file.')
+}
+
 // ---------------------------------------------------------------- help
 
 const HELP: Readonly<Record<Topic, string>> = {
@@ -132,6 +181,21 @@ Exit code 0: it can run; 2: it cannot.
 Prints the configuration with every default filled in. With a request: which route takes it, why the routes before
 it do not, which plugins run in which order, and where it goes.
 `,
+  profile: `weir profile DATA... [-o FILE] [--time COLUMN] [--label COLUMN] [--prediction COLUMN] [--id COLUMN]
+             [--model NAME[/VERSION]] [--columns a,b] [--format csv|jsonl|parquet]
+weir profile --diff BEFORE AFTER
+
+Reads data once and writes what they look like as JSON: types, presence, ranges, distributions, frequent values, and why
+each line says so. It is the baseline of the plugins schema and drift. DATA are files or folders (weir's own lake too).
+  -o FILE              where the profile goes; standard output without
+  --time COLUMN        when a row was; without, the first column of times
+  --label COLUMN       the truth;  --prediction COLUMN  what a model said;  --id COLUMN  what names a row
+  --model NAME/VERSION the model that was trained on these data
+  --columns a,b        only these columns
+  --format FORMAT      what the files are, whatever their names end in
+  --diff BEFORE AFTER  what two profiles differ in, in sentences
+Exit code 0: done; 2: the data or the command line are wrong.
+`,
 }
 
 export function helpText(topic: Topic | null): string {
@@ -142,6 +206,7 @@ export function helpText(topic: Topic | null): string {
   weir run --to URL                 proxy to one backend, without a file
   weir check FILE                   every problem of FILE, with its place
   weir explain FILE [METHOD PATH]   the effective configuration; what would happen to a request
+  weir profile DATA -o FILE         what a data set looks like: the baseline of schema and drift
   weir --version
   weir COMMAND --help
 

@@ -19,6 +19,8 @@ export interface Terminal {
   readonly version: string
   out(text: string): void
   error(text: string): void
+  /** Whether somebody watches what `error` gets. */
+  readonly interactive?: boolean
   /** Calls `handle` for every such signal. */
   on(signal: 'SIGTERM' | 'SIGINT' | 'SIGHUP', handle: () => void): void
 }
@@ -27,6 +29,7 @@ export interface Terminal {
 const YOUNG_GENERATION_MB = 8
 /** The same file as source and as built. */
 const ENTRY = new URL(`../threads/data${extname(import.meta.url)}`, import.meta.url)
+const RECORDS_ENTRY = new URL(`../threads/records${extname(import.meta.url)}`, import.meta.url)
 
 /** @returns the exit code, once the gateway has stopped */
 export async function run(source: Source, terminal: Terminal): Promise<number> {
@@ -40,6 +43,7 @@ export async function run(source: Source, terminal: Terminal): Promise<number> {
     log: logs.log,
     registry,
     spawn: (index) => new Worker(ENTRY, { name: `weir data ${index}`, workerData: { version: terminal.version, thread: index }, resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB } }),
+    spawnRecords: (data) => new Worker(RECORDS_ENTRY, { name: 'weir records', workerData: data }),
     read: async () => (await code).read(source, terminal.env),
     format: (issues) => formatIssues(issues),
   })
