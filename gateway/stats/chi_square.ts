@@ -7,6 +7,7 @@
  * too small itself: then it joins the smallest of the others. Degrees of freedom: cells − 1.
  * Error: the asymptotic distribution; with expected counts of 5 the false alarm rate is within about a percent of the nominal one.
  */
+import { totalOf } from './counts.ts'
 import { chi2Sf } from './tails.ts'
 
 const LEAST_EXPECTED = 5
@@ -31,7 +32,7 @@ export function gTest(a: ArrayLike<number>, b: ArrayLike<number>, least = LEAST_
 }
 
 function tested(a: ArrayLike<number>, b: ArrayLike<number>, least: number, term: (observed: number, expected: number) => number): Contingency {
-  const [n, m] = [sum(a), sum(b)]
+  const [n, m] = [totalOf(a), totalOf(b)]
   if (n === 0 || m === 0) return NOTHING
   const cells = pooled(a, b, (least * (n + m)) / Math.min(n, m))
   if (cells.length < 2) return NOTHING
@@ -68,10 +69,4 @@ function smallest(cells: readonly (readonly [number, number])[]): number {
   let at = 0
   for (let i = 1; i < cells.length; i++) if (cells[i]![0] + cells[i]![1] < cells[at]![0] + cells[at]![1]) at = i
   return at
-}
-
-function sum(counts: ArrayLike<number>): number {
-  let total = 0
-  for (let i = 0; i < counts.length; i++) total += counts[i]!
-  return total
 }

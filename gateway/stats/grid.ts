@@ -11,6 +11,7 @@
  * Error: a value is known to its cell: ± 1/128 scale up to |z| = 1, ± 1/64 up to 3, ± 1/32 of (|z| + 1) beyond; a share below a value to the
  * mass of the value's cell. z itself is rounded: what lies less than 2⁻⁵⁰ (|z| + 1) from an edge may count on its other side, everywhere alike.
  */
+import { totalOf } from './counts.ts'
 
 const FINE = 64
 /** k of the ends of the two linear parts, and where cells stop. */
@@ -154,12 +155,6 @@ export class Grid {
   #value(z: number): number {
     return this.centre + z * this.scale
   }
-}
-
-export function totalOf(cells: Uint32Array): number {
-  let total = 0
-  for (let i = 0; i < cells.length; i++) total += cells[i]!
-  return total
 }
 
 /** into += from, cell by cell. */

@@ -3,11 +3,12 @@
  *
  * Idea: groups follow the reference once and stay; the live side is counted into the same groups by one pass over its cells, at the end of
  * a window. Cells are never split. A cell that alone holds a group's share (an atom: a default, a zero, a code) is a group of its own. What lies
- * outside everything the reference holds, below, above, and between two atoms, are groups without reference mass, so that values never seen are not
- * hidden among seen ones (NannyML's bin outside the reference).
+ * far outside everything the reference holds, below, above, and whatever lies between two atoms, are groups without reference mass, so that values never
+ * seen are not hidden among seen ones (NannyML's bin outside the reference). Far: twice as far as the outermost value, because the next
+ * n rows are expected to have one beyond it, and a cell that the reference lacks by chance makes the noise floor too low. Next to an atom: at once.
  * Error: a group is off its share by at most half the largest cell that is not an atom.
  */
-import { GRID_CELLS, lowerEdge } from './grid.ts'
+import { cellOf, GRID_CELLS, lowerEdge, upperEdge } from './grid.ts'
 
 export interface Groups {
   readonly count: number
@@ -27,15 +28,21 @@ export function coarsen(cells: Uint32Array, k: number): Groups {
   const isAtom = (cell: number) => counts[cell]! * k >= total
   const atoms = counts.filter((_, cell) => isAtom(cell))
   const share = (total - atoms.reduce((sum, count) => sum + count, 0)) / Math.max(1, k - atoms.length)
-  const starts = new Set([0, first])
-  for (let cell = first; cell <= last; ) {
+  const [from, to] = [isAtom(first) ? first : beyond(lowerEdge(first), -1), isAtom(last) ? last : beyond(upperEdge(last), 1)]
+  const starts = new Set([0])
+  for (let cell = from; cell <= to; ) {
     starts.add(cell)
-    const end = isAtom(cell) ? cell + 1 : runEnd(cell, last, isAtom)
+    const end = isAtom(cell) ? cell + 1 : runEnd(cell, to, isAtom)
     if (!isAtom(cell)) split(counts, cell, end, share, starts)
     cell = end
   }
-  if (last + 1 < GRID_CELLS) starts.add(last + 1)
+  if (to + 1 < GRID_CELLS) starts.add(to + 1)
   return grouped([...starts].sort((a, b) => a - b))
+}
+
+/** The cell as far outside as the outermost value is from the centre, a scale at least. */
+function beyond(z: number, side: -1 | 1): number {
+  return cellOf(z + side * Math.max(1, Math.abs(z)))
 }
 
 function runEnd(from: number, last: number, isAtom: (cell: number) => boolean): number {

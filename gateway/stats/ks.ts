@@ -8,6 +8,7 @@
  * one-sided distribution to 1/n: within 1 % of the exact one-sample p from n = 100 and p = 1e-6, within 3 % from n = 20 and p = 1e-3, too large
  * (never an alarm too many) further out; exact for two samples with n·m ≤ 10,000 without ties.
  */
+import { totalOf } from './counts.ts'
 
 const EXACT = 10_000
 
@@ -21,8 +22,8 @@ export interface Ks {
 }
 
 export function ks(a: ArrayLike<number>, b: ArrayLike<number>): Ks {
-  const n = sum(a)
-  const m = sum(b)
+  const n = totalOf(a)
+  const m = totalOf(b)
   if (!(n > 0 && m > 0)) return { distance: NaN, cell: -1, slack: NaN }
   let [f, g, distance, cell, heaviest] = [0, 0, 0, 0, 0]
   for (let i = 0; i < a.length; i++) {
@@ -86,10 +87,4 @@ function exactP(d: number, n: number, m: number): number {
     }
   }
   return 1 - inside[m]!
-}
-
-function sum(counts: ArrayLike<number>): number {
-  let total = 0
-  for (let i = 0; i < counts.length; i++) total += counts[i]!
-  return total
 }

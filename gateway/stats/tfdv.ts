@@ -7,6 +7,7 @@
  * own score (`divergence.ts` on `groups.ts`) has none of these.
  * Layout: buckets ascending; [low, high] with low = high is the mass of one point.
  */
+import { jsBits } from './divergence.ts'
 
 export interface Bucket {
   readonly low: number
@@ -31,13 +32,13 @@ export function tfdvJs(a: Histogram, b: Histogram): number {
     push(p, q, 0, b.nan)
     push(p, q, a.nan, 0)
   }
-  return jensenShannon(p, q)
+  return jsBits(p, q)
 }
 
 /** Of labels with their counts; NaN where a side has none. */
 export function tfdvJsOfLabels(a: ReadonlyMap<string, number>, b: ReadonlyMap<string, number>): number {
   const labels = [...new Set([...a.keys(), ...b.keys()])]
-  return jensenShannon(labels.map((label) => a.get(label) ?? 0), labels.map((label) => b.get(label) ?? 0))
+  return jsBits(labels.map((label) => a.get(label) ?? 0), labels.map((label) => b.get(label) ?? 0))
 }
 
 interface Stripped {
@@ -84,21 +85,4 @@ function spread(ranges: readonly Bucket[], bounds: readonly number[]): number[] 
 function push(p: number[], q: number[], left: number, right: number): void {
   p.push(left)
   q.push(right)
-}
-
-function jensenShannon(a: readonly number[], b: readonly number[]): number {
-  const [n, m] = [total(a), total(b)]
-  if (!(n > 0 && m > 0)) return NaN
-  let twice = 0
-  for (let i = 0; i < a.length; i++) {
-    const [p, q] = [a[i]! / n, b[i]! / m]
-    const mean = (p + q) / 2
-    if (p > 0) twice += p * Math.log2(p / mean)
-    if (q > 0) twice += q * Math.log2(q / mean)
-  }
-  return Math.min(1, twice / 2)
-}
-
-function total(counts: readonly number[]): number {
-  return counts.reduce((sum, count) => sum + count, 0)
 }

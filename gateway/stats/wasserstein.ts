@@ -5,10 +5,11 @@
  * Layout: counts by cell and the cells' edges, one more than cells, ascending; the outermost may be infinite.
  * Error: at most the width of a value's cell for each value, on both sides; what lies in the ends is moved at least as far as is told.
  */
+import { totalOf } from './counts.ts'
 
 /** @param a, b counts @param edges one longer */
 export function wasserstein(a: ArrayLike<number>, b: ArrayLike<number>, edges: ArrayLike<number>): number {
-  const [n, m] = [sum(a), sum(b)]
+  const [n, m] = [totalOf(a), totalOf(b)]
   if (!(n > 0 && m > 0)) return NaN
   let apart = 0
   let area = 0
@@ -40,10 +41,4 @@ export function wassersteinSorted(a: ArrayLike<number>, b: ArrayLike<number>): n
     while (j < m && b[j] === at) j++
   }
   return n > 0 && m > 0 ? area : NaN
-}
-
-function sum(counts: ArrayLike<number>): number {
-  let total = 0
-  for (let i = 0; i < counts.length; i++) total += counts[i]!
-  return total
 }

@@ -78,6 +78,13 @@ test('one value of 1e8 among 10,000: above 0.99 in ten equal widths, nothing in 
     return { buckets: standardBuckets({ quantiles: ranks.map((rank) => sorted[rank]!), cumulative: ranks.map((rank) => rank + 1), max: sorted.at(-1)!, infinite: 0 }, 10), nan: 0 }
   }
   expect(tfdvJs(standard(reference), standard(current))).toBeGreaterThan(0.99)
+  // Buckets of their own quantiles hide it: below 0.15 with 10, below 0.02 with 100.
+  const own = (sorted: Float64Array, k: number) => {
+    const ranks = Array.from({ length: k + 1 }, (_, i) => Math.min(sorted.length - 1, Math.floor((i * sorted.length) / k)))
+    return { buckets: quantileBuckets(ranks.map((rank) => sorted[rank]!), ranks.map((rank) => rank + 1)), nan: 0 }
+  }
+  expect(tfdvJs(own(reference, 10), own(current, 10))).toBeLessThan(0.15)
+  expect(tfdvJs(own(reference, 100), own(current, 100))).toBeLessThan(0.02)
   const gridOf = (values: Float64Array) => {
     const grid = new Grid(affineOf(reference))
     for (const value of values) grid.add(value)
