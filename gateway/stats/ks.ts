@@ -25,7 +25,11 @@ export function ks(a: ArrayLike<number>, b: ArrayLike<number>): Ks {
   const n = totalOf(a)
   const m = totalOf(b)
   if (!(n > 0 && m > 0)) return { distance: NaN, cell: -1, slack: NaN }
-  let [f, g, distance, cell, heaviest] = [0, 0, 0, 0, 0]
+  let f = 0
+  let g = 0
+  let distance = 0
+  let cell = 0
+  let heaviest = 0
   for (let i = 0; i < a.length; i++) {
     f += a[i]!
     g += b[i]!
@@ -34,7 +38,8 @@ export function ks(a: ArrayLike<number>, b: ArrayLike<number>): Ks {
       distance = apart
       cell = i
     }
-    heaviest = Math.max(heaviest, a[i]! / n, b[i]! / m)
+    if (a[i]! / n > heaviest) heaviest = a[i]! / n
+    if (b[i]! / m > heaviest) heaviest = b[i]! / m
   }
   return { distance, cell, slack: heaviest }
 }
