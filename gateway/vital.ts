@@ -1,5 +1,6 @@
 /** The metrics every gateway has; names as in the docs. Plugins declare their own in their files. */
 import type { Declarations } from './metrics.ts'
+import { DROP_REASONS } from './records/record.ts'
 
 /** Seconds. From 100 µs, since a proxied request takes that little, to a minute. */
 export const SECONDS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60] as const
@@ -101,4 +102,12 @@ export const alarmMetrics = {
     help: 'Alarms that monitors raised.',
     labels: { route: 'config', kind: ['schema', 'drift', 'prediction', 'label', 'quality', 'outlier', 'rate'] },
   },
+} as const satisfies Declarations
+
+/** Of records, per sink; accepted = delivered + dropped + pending in every scrape. They go on over a restart. */
+export const recordMetrics = {
+  weir_records_accepted_total: { type: 'counter', help: 'Records that were in the spool, or counted as dropped, before the last byte of their answer went out.', labels: { sink: 'config' } },
+  weir_records_delivered_total: { type: 'counter', help: 'Records that the sink took.', labels: { sink: 'config' } },
+  weir_records_dropped_total: { type: 'counter', help: 'Records that were accepted and will never be delivered, by reason.', labels: { sink: 'config', reason: DROP_REASONS } },
+  weir_records_pending: { type: 'gauge', help: 'Records that wait in the spool.', labels: { sink: 'config' } },
 } as const satisfies Declarations

@@ -17,6 +17,7 @@ const OPEN_RECORDS = 5
 const CHANGES = 6
 const QUEUED = 7
 const DROPPED = 8
+const COMPLETE = 15
 const ROW = 16
 
 /** Its place among `DROP_REASONS`. */
@@ -92,6 +93,10 @@ export class Row {
   set queued(segments: number) {
     this.#cells[QUEUED] = segments
   }
+  /** What earlier processes left is in the counts. */
+  complete(): void {
+    this.#cells[COMPLETE] = 1
+  }
   dropped(reason: number): number {
     return this.#cells[DROPPED + reason]!
   }
@@ -118,6 +123,10 @@ export class Cells {
   }
   get queued(): number {
     return this.#sum(QUEUED)
+  }
+  /** What earlier processes left is in the counts. */
+  get complete(): boolean {
+    return this.#sum(COMPLETE) > 0
   }
 
   /** What has left is read before what came, so that a record on its way is pending, never missing. */

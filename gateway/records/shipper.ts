@@ -56,7 +56,6 @@ const BACKOFF = { backoff_ms: 100, max_backoff_ms: 5000 }
 
 export class Shipper {
   #config: SinkConfig
-  /** It is in the configuration. */
   #active = true
   readonly #place: ShipperPlace
   readonly #deps: ShipperDeps
@@ -90,6 +89,11 @@ export class Shipper {
 
   get config(): SinkConfig {
     return this.#config
+  }
+
+  /** It is in the configuration. */
+  get active(): boolean {
+    return this.#active
   }
 
   /** Nothing waits that is sealed. */
@@ -162,6 +166,7 @@ export class Shipper {
     for (const file of found.done) this.#backlog.remove(file)
     this.#countDropped(ledger, found.dropped)
     this.#countTallies(ledger, found.tallies)
+    this.#row.complete()
     this.#changes = changes
     this.#looked = this.#deps.clock.now()
   }

@@ -15,7 +15,8 @@ import { controlMetrics } from '../vital.ts'
 import { Crew, type DataThread, type Spawned } from './crew.ts'
 import { type Grant, Grants, modelErrors } from './grants.ts'
 import { LiveModels, type ModelReport } from './live.ts'
-import type { Load, ModelOrders, PluginAnswer, PluginCall } from './messages.ts'
+import type { Load, ModelOrders, PluginAnswer, PluginCall, RecordsData } from './messages.ts'
+import { Recording, type RecordsReport } from './recording.ts'
 import { SharedMemory } from './shared.ts'
 import { failed, fixedChanges, located, message, type Outcome, type Reading, threadProblem, warnings } from './reading.ts'
 
@@ -25,6 +26,8 @@ export interface ControlOptions {
   /** The control thread's own. */
   readonly registry: Registry
   spawn(index: number): Spawned
+  /** The records thread. */
+  spawnRecords(data: RecordsData): Spawned
   /** Reads the configuration (again). */
   read(): Promise<Reading>
   /** For the log. */
@@ -57,11 +60,14 @@ export class Control {
   #config: Config | null = null
   readonly #grants: Grants
   readonly #live: LiveModels
+  readonly #recording: Recording
   /** The models of the running configuration. */
   #grant: Grant | null = null
   /** As opened: port 0 replaced by the port that was given. */
   #listen: readonly ListenConfig[] = []
   #loaded = 0
+  /** When it was first told to stop. */
+  #stopped: number | null = null
   #issues: readonly Issue[] = []
   #last: Promise<unknown> = Promise.resolve()
 
@@ -70,6 +76,7 @@ export class Control {
     this.#options = options
     this.#metrics = registry.handles(controlMetrics)
     this.#repository = new RepositoryMetrics(registry)
+    this.#recording = new Recording({ clock, log, registry, spawn: options.spawnRecords })
     this.#grants = new Grants({ clock, log }, this.#repository.load)
     const models = (thread: number): ModelOrders => this.#modelOrders(thread)
     const died = (thread: number): void => this.#grants.died(thread)
@@ -126,7 +133,8 @@ export class Control {
     const restarts = this.#metrics.weir_thread_restarts_total()
     restarts.add(threads.restarts - restarts.value)
     this.#repository.show(this.models)
-    return [this.#options.registry.view(), ...this.#crew.views()]
+    const records = this.#recording.views()
+    return [this.#options.registry.view(), ...this.#crew.views(), ...records]
   }
 
   /** Starts threads before the configuration is known: they load their code meanwhile. */
@@ -184,12 +192,14 @@ export class Control {
   /** Graceful; a second call cuts what is left. @returns how many exchanges were under way at first, and were cut */
   async stop(): Promise<{ readonly in_flight: number; readonly cut: number }> {
     this.#live.close()
+    this.#stopped ??= this.#options.clock.now()
     if (this.#drain.started) this.#drain.now()
     const config = this.#config?.drain ?? { grace_ms: 0, deadline_ms: 0 }
     const loads = this.load()
     const cut = await this.#drain.start(config)
     const in_flight = (await loads).in_flight
     await this.#crew.close()
+    await this.#recording.finish(config.deadline_ms - (this.#options.clock.now() - this.#stopped))
     await this.#grants.close()
     return { in_flight, cut }
   }
@@ -205,6 +215,11 @@ export class Control {
     const threads = this.#crew.threads()
     const results = await this.#crew.each('backends', [], QUICK_MS)
     return results.map((result, i) => ({ thread: threads[i]!.index, ...(result.status === 'fulfilled' ? { value: result.value } : { error: message(result.reason) }) }))
+  }
+
+  /** How the records of every sink stand. */
+  records(): Promise<RecordsReport[]> {
+    return this.#recording.report()
   }
 
   /** Loads or unloads a model of the repository. @returns null, or why not */
@@ -246,6 +261,7 @@ export class Control {
 
   #runs(config: Config, issues: readonly Issue[]): void {
     this.#config = config
+    this.#recording.runs(config)
     void this.#live.watch(config)
     this.#issues = issues
     this.#loaded = this.#options.clock.wall()
@@ -274,9 +290,11 @@ export class Control {
     return results.flatMap((result) => (result.status === 'fulfilled' ? result.value : [threadProblem(result.reason)]))
   }
 
-  #prepare({ index, link }: DataThread, config: Config, grant: Grant): Promise<BuildIssue[]> {
+  async #prepare({ index, link }: DataThread, config: Config, grant: Grant): Promise<BuildIssue[]> {
+    const records = this.#recording.grant(config)
+    if (records !== null && 'rule' in records) return [records]
     const models = this.#grants.for(index, grant)
-    return link.ask('prepare', [config, models], PREPARE_MS, models === null || models.port === null ? [] : [models.port])
+    return link.ask('prepare', [config, models, records], PREPARE_MS, models === null || models.port === null ? [] : [models.port])
   }
 
   /** Every thread has a generation ready. One that does not swap now is replaced by one that starts with the new configuration. */

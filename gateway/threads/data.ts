@@ -13,6 +13,7 @@ import { Gateway, type ModelPart } from '../gateway.ts'
 import { Generation } from '../generation.ts'
 import { Registry } from '../metrics.ts'
 import { format } from '../payload/formats.ts'
+import { codeOf } from '../records/files.ts'
 import { gather } from '../server/buffer.ts'
 import { Forwarder } from '../server/forward.ts'
 import { Listener } from '../server/listener.ts'
@@ -27,8 +28,9 @@ import { alarmMetrics, backendMetrics, listenerMetrics, tracingMetrics } from '.
 import { Deadlines } from '../wire/deadlines.ts'
 import type { Inside } from './inside.ts'
 import { startLogs } from './logs.ts'
-import { type ControlOrders, type DataOrders, Link, type ModelGrant } from './messages.ts'
+import { type ControlOrders, type DataOrders, Link, type ModelGrant, type RecordsGrant } from './messages.ts'
 import { callPlugin, mergePlugin } from './plugins.ts'
+import type { Spools } from './spools.ts'
 
 const ASK_MS = 5_000
 /** Turns of the event loop without a new connection after which the queue of the kernel is taken to be empty. */
@@ -52,6 +54,8 @@ const listeners: Listener[] = []
 let zone = ''
 /** Once a config has models. */
 let inside: Inside | null = null
+/** Once a config has sinks. */
+let spools: Spools | null = null
 /** Once a config traces. */
 let tracing: Tracing | null = null
 let prepared: Promise<Generation | null> = Promise.resolve(null)
@@ -63,6 +67,7 @@ const gateway = new Gateway({
   thread,
   alarm: alarms.raise,
   share: (key, bytes) => control.ask('share', [key, bytes], ASK_MS),
+  records: (sink, _route, onFull) => spools?.records(sink, onFull) ?? null,
   formats: format,
   compileSelector,
   compileCondition,
@@ -78,8 +83,8 @@ const gateway = new Gateway({
 })
 
 const orders: DataOrders = {
-  async prepare(config, grant) {
-    const built = build(config, grant)
+  async prepare(config, grant, records) {
+    const built = build(config, grant, records)
     prepared = built.then((result) => (result instanceof Generation ? result : null))
     const result = await built
     return result instanceof Generation ? [] : result
@@ -114,6 +119,7 @@ const orders: DataOrders = {
     const cut = forwarder.inFlight
     for (const listener of listeners) listener.destroy()
     await gateway.close()
+    spools?.close()
     await tracing?.close()
     await logs.close()
     flushCompileCache()
@@ -133,7 +139,7 @@ const orders: DataOrders = {
 
 const control = new Link<DataOrders, ControlOrders>(port, clock, orders)
 
-async function build(config: Config, grant: ModelGrant | null): Promise<Generation | BuildIssue[]> {
+async function build(config: Config, grant: ModelGrant | null, records: RecordsGrant | null): Promise<Generation | BuildIssue[]> {
   zone = config.zone
   // First, so that whatever the grant holds is given back, whatever else is wrong.
   const models = grant === null ? null : await openGrant(config, grant)
@@ -143,8 +149,20 @@ async function build(config: Config, grant: ModelGrant | null): Promise<Generati
     await models?.close()
     return [{ at: 'access_log', rule: 'access-log', message: `the file cannot be opened (${(error as NodeJS.ErrnoException).code})`, help: 'Its folder must exist and be writable.' }]
   }
+  try {
+    if (records !== null) await openSpools(config, records)
+  } catch (error) {
+    await models?.close()
+    return [{ at: 'state', rule: 'state', message: `records cannot be kept there (${codeOf(error)})`, help: 'The folder must be writable.' }]
+  }
   await startTracing(config.tracing)
   return gateway.prepare(config, models)
+}
+
+async function openSpools(config: Config, grant: RecordsGrant): Promise<void> {
+  const { Spools } = await import('./spools.ts')
+  spools ??= new Spools(thread, clock, log)
+  spools.open(config, grant)
 }
 
 /** `tracing` does not change while weir runs: once begun, it is what the config says. */

@@ -3,9 +3,10 @@
  * Everything is plain data (structured clone); metric cells and shared state travel once, as shared memory.
  */
 import type { MessagePort, Transferable } from 'node:worker_threads'
-import type { Address, BuildIssue, Config, ListenConfig } from '../../config/config.ts'
+import type { Address, BuildIssue, Config, ListenConfig, SinkConfig } from '../../config/config.ts'
 import type { Clock, Timer } from '../clock.ts'
 import type { RegistryView } from '../metrics.ts'
+import type { SinkReport } from '../records/shipper.ts'
 import type { Raised } from '../telemetry/alarms.ts'
 import type { EndpointState } from '../upstream/state.ts'
 import type { ModelsDescription } from '../models/description.ts'
@@ -15,7 +16,7 @@ import type { IndexEntry, ModelCounts, Refusal } from '../models/operator.ts'
 /** What a data thread does when told. */
 export type DataOrders = {
   /** Build a generation beside the running one. @returns problems; none = it is ready to commit */
-  prepare(config: Config, models: ModelGrant | null): Promise<BuildIssue[]>
+  prepare(config: Config, models: ModelGrant | null, records: RecordsGrant | null): Promise<BuildIssue[]>
   /** Make the prepared generation the running one. */
   commit(): Promise<void>
   /** Throw the prepared generation away; harmless when there is none. */
@@ -74,6 +75,34 @@ export interface ModelGrant {
   readonly description: ModelsDescription
   /** The thread's way to the inference threads, for all generations; transferred with the first grant that it gets, null later. */
   readonly port: MessagePort | null
+}
+
+/** Where the sinks of one configuration have their spools. */
+export interface RecordsGrant extends RecordsData {
+  /** The counts, by sink; for good, whatever comes and goes. */
+  readonly cells: Readonly<Record<string, SharedArrayBuffer>>
+}
+
+/** What the records thread starts with. */
+export interface RecordsData {
+  /** The folder of all spools. */
+  readonly spool: string
+  /** Names this process among those that ever had the folder. */
+  readonly boot: string
+}
+
+/** What the records thread does when told. */
+export type RecordsOrders = {
+  /** These are the sinks now. */
+  configure(sinks: readonly { readonly config: SinkConfig; readonly cells: SharedArrayBuffer }[]): Promise<void>
+  report(): Promise<readonly SinkReport[]>
+  /** The data threads are gone: answers once everything is delivered, or the time is over. */
+  finish(deadline_ms: number): Promise<void>
+}
+
+/** What the control thread does when the records thread asks. */
+export type RecordsKeeperOrders = {
+  registry(view: RegistryView): Promise<void>
 }
 
 export interface Load {
