@@ -42,7 +42,7 @@ const Jsonl = Strict(
 const Parquet = Strict(
   {
     parquet: Path('Folder of the files: route=…/date=YYYY-MM-DD/hour=HH/part-….parquet. Made when it is not there.'),
-    max_rows: optional(Type.Integer({ minimum: 1000, maximum: 10_000_000, description: 'Most rows of one file.', default: 1_000_000 })),
+    max_rows: optional(Type.Integer({ minimum: 1000, maximum: 1_000_000, description: 'Most rows of one file; 32MiB of records make a file in any case.', default: 100_000 })),
     columns: optional(Type.Boolean({ description: 'Typed columns of decoded bodies, `input_<name>` and `output_<name>`, beside the record.', default: true })),
     ...common('1m', 'Longest time that records are collected for one file.'),
   },

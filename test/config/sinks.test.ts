@@ -25,7 +25,7 @@ sinks:
     const delivery = { timeout_ms: 10_000, backoff_ms: 100, max_backoff_ms: 30_000, connections: 4 }
     expect(config!.sinks).toEqual({
       lines: { kind: 'jsonl', name: 'lines', spool, rotate_ms: 60 * M, path: join(process.cwd(), 'lines'), gzip: false, max_file_bytes: 256 * MI },
-      lake: { kind: 'parquet', name: 'lake', spool, rotate_ms: M, path: join(process.cwd(), 'lake'), max_rows: 1_000_000, columns: true },
+      lake: { kind: 'parquet', name: 'lake', spool, rotate_ms: M, path: join(process.cwd(), 'lake'), max_rows: 100_000, columns: true },
       events: { kind: 'cloudevents', name: 'events', spool, rotate_ms: 1000, url: 'http://h', headers: {}, source: 'http://localhost:9081/', extensions: {}, batch: 1, delivery },
       bucket: { kind: 's3', name: 'bucket', spool, rotate_ms: M, bucket: 'bucket', prefix: '', region: 'us-east-1', endpoint: '', access_key: 'a', secret_key: 'b', session_token: '', format: 'parquet', delivery },
       topic: { kind: 'kafka', name: 'topic', spool, rotate_ms: 1000, brokers: ['h:9092'], topic: 't', tls: false, sasl: null, delivery },

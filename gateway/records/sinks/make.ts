@@ -6,9 +6,10 @@ export const createSink: CreateSink = async (config, deps) => {
   switch (config.kind) {
     case 'jsonl':
       return new (await import('./jsonl.ts')).JsonlSink(config, deps)
+    case 'parquet':
+      return new (await import('./parquet.ts')).ParquetSink(config, deps)
     case 'cloudevents':
       return new (await import('./cloudevents.ts')).CloudEventsSink(config, deps)
-    case 'parquet':
     case 's3':
     case 'kafka':
       throw new WeirError('NOT_IMPLEMENTED', `the sink "${config.name}": \`${config.kind}\` is not built in yet; use \`parquet\`, \`jsonl\` or \`cloudevents\``)
