@@ -9,7 +9,7 @@ import type { Terminal } from './command/run.ts'
 
 refuseOldNode()
 keepCompiled()
-const { helpText, parseCommand, UsageError } = await import('./command/arguments.ts')
+const { parseCommand, UsageError } = await import('./command/arguments.ts')
 const { nearest } = await import('../config/issues.ts')
 
 /** Exit code 1, like a program that cannot run at all. */
@@ -51,7 +51,7 @@ function versionOf(file: URL): string | null {
 async function carryOut(command: Command): Promise<number> {
   switch (command.name) {
     case 'help':
-      terminal.out(helpText(command.topic))
+      terminal.out((await import('./command/help.ts')).helpText(command.topic))
       return 0
     case 'version':
       terminal.out(`weir ${terminal.version}\n`)
@@ -65,6 +65,8 @@ async function carryOut(command: Command): Promise<number> {
       return (await import('./command/check.ts')).explain(command.file, command.request, terminal)
     case 'profile':
       return (await import('./command/profile.ts')).profile(command, terminal)
+    case 'replay':
+      return (await import('./command/replay.ts')).replay(command, terminal)
   }
 }
 

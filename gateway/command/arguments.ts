@@ -9,6 +9,7 @@ export type Command =
   | { readonly name: 'check'; readonly file: string }
   | { readonly name: 'explain'; readonly file: string; readonly request: AskedRequest | null }
   | ({ readonly name: 'profile' } & ProfileOrder)
+  | ({ readonly name: 'replay' } & ReplayOrder)
 
 /** Where the configuration comes from: a file, or `--to`; the flags stand over what the file says. */
 export interface Source {
@@ -41,6 +42,25 @@ export interface ProfileOrder {
   readonly diff: readonly [before: string, after: string] | null
 }
 
+/** Which requests `weir replay` sends again, where, how fast, and what counts as the same answer. */
+export interface ReplayOrder {
+  readonly file: string
+  readonly route: string
+  /** null: to where the configuration listens. */
+  readonly to: string | null
+  readonly config: string | null
+  /** Requests a second; null = by `speed`. */
+  readonly rate: number | null
+  /** How often as fast as it was; null = as fast as it goes. */
+  readonly speed: number | null
+  readonly where: string | null
+  readonly limit: number
+  readonly connections: number
+  readonly exact: boolean
+  readonly tolerance: number
+  readonly json: boolean
+}
+
 /** A mistake in the words; `help` says what to type instead. */
 export class UsageError extends Error {
   readonly help: string
@@ -50,7 +70,13 @@ export class UsageError extends Error {
   }
 }
 
-export type Topic = 'run' | 'check' | 'explain' | 'profile'
+export type Topic = 'run' | 'check' | 'explain' | 'profile' | 'replay'
+
+interface Flag {
+  readonly type: 'string' | 'boolean'
+  readonly multiple?: boolean
+  readonly short?: string
+}
 
 const FLAGS = {
   run: { to: { type: 'string' }, listen: { type: 'string' }, admin: { type: 'string' }, threads: { type: 'string' } },
@@ -60,7 +86,11 @@ const FLAGS = {
     out: { type: 'string', short: 'o' }, time: { type: 'string' }, label: { type: 'string' }, prediction: { type: 'string' }, id: { type: 'string' },
     model: { type: 'string' }, columns: { type: 'string' }, format: { type: 'string' }, diff: { type: 'string' },
   },
-} as const satisfies Record<Topic, Record<string, { type: 'string'; multiple?: boolean; short?: string }>>
+  replay: {
+    route: { type: 'string' }, to: { type: 'string' }, config: { type: 'string' }, rate: { type: 'string' }, speed: { type: 'string' }, where: { type: 'string' },
+    limit: { type: 'string' }, connections: { type: 'string' }, compare: { type: 'string' }, tolerance: { type: 'string' }, json: { type: 'boolean' },
+  },
+} as const satisfies Record<Topic, Record<string, Flag>>
 
 const TOPICS = Object.keys(FLAGS) as Topic[]
 
@@ -75,6 +105,7 @@ export function parseCommand(words: readonly string[], nearest: (name: string, v
   const { values, positionals } = readFlags(topic, rest, nearest)
   if (topic === 'run') return run(values, positionals)
   if (topic === 'profile') return { name: 'profile', ...profileOrder(values, positionals) }
+  if (topic === 'replay') return { name: 'replay', ...replayOrder(values, positionals) }
   return topic === 'check' ? { name: 'check', file: file(topic, positionals, 1) } : explain(values, positionals)
 }
 
@@ -82,16 +113,17 @@ function topicOf(word: string | undefined): Topic | null {
   return TOPICS.find((topic) => topic === word) ?? null
 }
 
-type Values = Readonly<Record<string, string | readonly string[] | undefined>>
+type Values = Readonly<Record<string, string | boolean | readonly (string | boolean)[] | undefined>>
 
 function readFlags(topic: Topic, words: readonly string[], nearest: (name: string, valid: readonly string[]) => string | null): { values: Values; positionals: string[] } {
-  const options: Record<string, { type: 'string'; multiple?: boolean; short?: string }> = FLAGS[topic]
+  const options: Record<string, Flag> = FLAGS[topic]
   const { tokens } = parseArgs({ args: [...words], options, strict: false, tokens: true, allowPositionals: true })
   for (const token of tokens) {
     if (token.kind !== 'option') continue
     const option = options[token.name]
     if (option === undefined) throw new UsageError(`\`weir ${topic}\` has no flag ${token.rawName}`, meant(nearest(token.name, Object.keys(options)), '--'))
-    if (token.value === undefined || (token.inlineValue === false && token.value.startsWith('--'))) throw new UsageError(`${token.rawName} needs a value`, `See \`weir ${topic} --help\`.`)
+    if (option.type === 'boolean' && token.value !== undefined) throw new UsageError(`${token.rawName} takes no value`, `See \`weir ${topic} --help\`.`)
+    if (option.type === 'string' && (token.value === undefined || (token.inlineValue === false && token.value.startsWith('--')))) throw new UsageError(`${token.rawName} needs a value`, `See \`weir ${topic} --help\`.`)
     if (option.multiple !== true && tokens.some((other) => other !== token && other.kind === 'option' && other.name === token.name)) throw new UsageError(`${token.rawName} stands twice`, 'Give it once.')
   }
   const { values, positionals } = parseArgs({ args: [...words], options, strict: true, allowPositionals: true })
@@ -159,57 +191,30 @@ function dataFormat(text: string | null): DataFormat | null {
   throw new UsageError(`--format expects csv, jsonl or parquet, found "${text}"`, 'Leave it out to go by the name of the file.')
 }
 
-// ---------------------------------------------------------------- help
-
-const HELP: Readonly<Record<Topic, string>> = {
-  run: `weir run FILE [--listen ADDRESS] [--admin ADDRESS] [--threads N]
-weir run --to URL [--listen ADDRESS] [--admin ADDRESS] [--threads N]
-
-Runs the gateway. FILE is its YAML; --to proxies everything to one backend without a file.
-  --listen ADDRESS   where callers come in: :8080, 127.0.0.1:8080, [::1]:8080 or unix:/run/weir.sock
-  --admin ADDRESS    where /metrics, /ready and the rest are; off for none
-  --threads N        data threads, or auto
-SIGHUP or a change of the file reloads it; SIGTERM stops gracefully, a second one at once.
-`,
-  check: `weir check FILE
-
-Reads the configuration and lists every problem as file:line:column, path, rule, what was found and what to do.
-Exit code 0: it can run; 2: it cannot.
-`,
-  explain: `weir explain FILE [METHOD PATH [-H 'name: value' …]]
-
-Prints the configuration with every default filled in. With a request: which route takes it, why the routes before
-it do not, which plugins run in which order, and where it goes.
-`,
-  profile: `weir profile DATA... [-o FILE] [--time COLUMN] [--label COLUMN] [--prediction COLUMN] [--id COLUMN]
-             [--model NAME[/VERSION]] [--columns a,b] [--format csv|jsonl|parquet]
-weir profile --diff BEFORE AFTER
-
-Reads data once and writes what they look like as JSON: types, presence, ranges, distributions, frequent values, and why
-each line says so. It is the baseline of the plugins schema and drift. DATA are files or folders (weir's own lake too).
-  -o FILE              where the profile goes; standard output without
-  --time COLUMN        when a row was; without, the first column of times
-  --label COLUMN       the truth;  --prediction COLUMN  what a model said;  --id COLUMN  what names a row
-  --model NAME/VERSION the model that was trained on these data
-  --columns a,b        only these columns
-  --format FORMAT      what the files are, whatever their names end in
-  --diff BEFORE AFTER  what two profiles differ in, in sentences
-Exit code 0: done; 2: the data or the command line are wrong.
-`,
+function replayOrder(values: Values, positionals: readonly string[]): ReplayOrder {
+  const text = (flag: string): string | null => (values[flag] as string | undefined) ?? null
+  const [route, to, config, compare] = [text('route'), text('to'), text('config'), text('compare')]
+  const name = file('replay', positionals, 1)
+  if (route === null) throw new UsageError('`weir replay` needs --route', `Try \`weir replay ${name} --route fraud --to http://127.0.0.1:8080\`.`)
+  if (to === null && config === null) throw new UsageError('`weir replay` needs --to or --config', 'Say where requests go: --to http://127.0.0.1:8080, or --config weir.yaml for where it listens.')
+  if (text('rate') !== null && text('speed') !== null) throw new UsageError('`weir replay` takes --rate or --speed, not both', 'Leave one out.')
+  if (compare !== null && compare !== 'exact' && compare !== 'numeric') throw new UsageError(`--compare expects exact or numeric, found "${compare}"`, 'Leave it out for numeric.')
+  return {
+    file: name, route, to, config,
+    rate: amount('rate', text('rate')),
+    speed: text('speed') === 'max' ? null : amount('speed', text('speed')?.replace(/^x/, '') ?? null),
+    where: text('where'),
+    limit: amount('limit', text('limit')) ?? Infinity,
+    connections: Math.min(1000, Math.ceil(amount('connections', text('connections')) ?? 16)),
+    exact: compare === 'exact',
+    tolerance: amount('tolerance', text('tolerance')) ?? 1e-6,
+    json: values['json'] === true,
+  }
 }
 
-export function helpText(topic: Topic | null): string {
-  if (topic !== null) return HELP[topic]
-  return `weir: the gateway in front of your models
-
-  weir run FILE                     run the gateway that FILE describes
-  weir run --to URL                 proxy to one backend, without a file
-  weir check FILE                   every problem of FILE, with its place
-  weir explain FILE [METHOD PATH]   the effective configuration; what would happen to a request
-  weir profile DATA -o FILE         what a data set looks like: the baseline of schema and drift
-  weir --version
-  weir COMMAND --help
-
-Exit codes: 0 done, 1 it could not run, 2 the configuration or the command line is wrong.
-`
+function amount(flag: string, text: string | null): number | null {
+  if (text === null) return null
+  const value = Number(text)
+  if (text.trim() !== '' && value > 0 && value < Infinity) return value
+  throw new UsageError(`--${flag} expects a number above 0, found "${text}"`, 'See `weir replay --help`.')
 }

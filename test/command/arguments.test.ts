@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { nearest } from '../../config/issues.ts'
-import { helpText, parseCommand, UsageError } from '../../gateway/command/arguments.ts'
+import { parseCommand, UsageError } from '../../gateway/command/arguments.ts'
+import { helpText } from '../../gateway/command/help.ts'
 
 const parse = (line: string) => parseCommand(line === '' ? [] : line.split(' '), nearest)
 
@@ -13,6 +14,8 @@ describe('commands', () => {
     ['explain a.yaml', { name: 'explain', file: 'a.yaml', request: null }],
     ['explain a.yaml GET /x', { name: 'explain', file: 'a.yaml', request: { method: 'GET', target: '/x', headers: [] } }],
     ['explain a.yaml -H A:1 GET /x -H b:c:d', { name: 'explain', file: 'a.yaml', request: { method: 'GET', target: '/x', headers: ['A', '1', 'b', 'c:d'] } }],
+    ['replay a.jsonl --route r --to http://a', { name: 'replay', file: 'a.jsonl', route: 'r', to: 'http://a', config: null, rate: null, speed: null, where: null, limit: Infinity, connections: 16, exact: false, tolerance: 1e-6, json: false }],
+    ['replay --json a --route r --config c --speed x2 --limit 5 --compare exact', { name: 'replay', file: 'a', route: 'r', to: null, config: 'c', rate: null, speed: 2, where: null, limit: 5, connections: 16, exact: true, tolerance: 1e-6, json: true }],
     ['', { name: 'help', topic: null }],
     ['--help', { name: 'help', topic: null }],
     ['help run', { name: 'help', topic: 'run' }],
@@ -43,6 +46,12 @@ describe('mistakes', () => {
     ['explain a GET', 'a method and a path', 'weir explain'],
     ['explain a GET x', 'begins with "/"', 'weir explain'],
     ['explain a GET / -H x', 'name: value', '-H'],
+    ['replay a --to http://b', 'needs --route', '--route'],
+    ['replay a --route r', 'needs --to or --config', '--config'],
+    ['replay a --route r --to http://b --rate 0', 'a number above 0', '--help'],
+    ['replay a --route r --to http://b --rate 1 --speed x2', 'not both', 'one'],
+    ['replay a --route r --to http://b --compare nearly', 'exact or numeric', 'numeric'],
+    ['replay a --route r --to http://b --json=1', 'takes no value', '--help'],
   ])('%s', (line, message, help) => {
     try {
       parse(line)
@@ -56,7 +65,7 @@ describe('mistakes', () => {
 })
 
 it('every command has its help', () => {
-  for (const topic of ['run', 'check', 'explain'] as const) {
+  for (const topic of ['run', 'check', 'explain', 'profile', 'replay'] as const) {
     expect(helpText(topic)).toContain(`weir ${topic} `)
     expect(helpText(null)).toContain(`weir ${topic} `)
   }
