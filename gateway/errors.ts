@@ -4,7 +4,7 @@
  */
 
 /** Why an attempt failed: the closed vocabulary of `fallback.on`, metrics and the access log. */
-export type Reason = 'timeout' | 'connect' | 'reset' | 'ejected' | 'overload' | 'invalid' | 'no_coverage' | 'aborted' | 'local'
+export type Reason = 'timeout' | 'connect' | 'reset' | 'ejected' | 'overload' | 'invalid' | 'no_coverage' | 'schema' | 'aborted' | 'local'
 
 interface Entry {
   readonly status: number
@@ -64,6 +64,7 @@ export const codes = {
   MODEL_NOT_FOUND: entry(404, 'local', 'There is no such model or version.', 'See /v2/models.'),
   MODEL_NOT_READY: entry(503, 'ejected', 'The model is not ready.', 'See /models on the admin listener.'),
   MODEL_FAILED: entry(500, 'invalid', 'The model failed on this input.', 'Check the values; the session stays usable.'),
+  SCHEMA: entry(422, 'schema', 'The input does not fit the schema of the route.', 'The message names the features, what was expected and what was found.'),
   NO_COVERAGE: entry(404, 'no_coverage', 'There is no precomputed answer for this key.', 'Add a fallback for `no_coverage`.'),
   PLUGIN_FAILED: entry(500, 'local', 'A plugin of this route failed.', 'See the log line; it names the plugin.'),
   INTERNAL: entry(500, 'local', 'weir itself failed.', 'Please report it with the log line.'),

@@ -105,8 +105,11 @@ export interface Hooks {
 /** Wraps a `Send` in another; runs once, at load. */
 export type Wrap = (next: Send) => Send
 
-/** Where a plugin's `send` stands, outermost first, whatever its place in the YAML. `fault` is what stands for the backend itself: every attempt meets it. */
-export const NESTING = ['total', 'admission', 'cache', 'fallback', 'hedge', 'retry', 'attempt', 'fault'] as const
+/**
+ * Where a plugin's `send` stands, outermost first, whatever its place in the YAML. `input` refuses what must not be sent to a target, `output` what
+ * must not be answered by it; `fault` is what stands for the backend itself: every attempt meets it.
+ */
+export const NESTING = ['total', 'admission', 'cache', 'fallback', 'input', 'output', 'hedge', 'retry', 'attempt', 'fault'] as const
 export type Nesting = (typeof NESTING)[number]
 
 /** A typed per-exchange value that one plugin provides and others use. Make one with `slot()` in a module of its own. */

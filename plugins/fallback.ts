@@ -10,7 +10,7 @@ interface Outcome {
 
 const Failure = Type.Union(
   [
-    Type.String({ pattern: '^(timeout|connect|reset|ejected|overload|invalid|no_coverage|5xx|gateway-error|[45][0-9][0-9](:[A-Za-z0-9_.-]{1,64})?)$' }),
+    Type.String({ pattern: '^(timeout|connect|reset|ejected|overload|invalid|no_coverage|schema|5xx|gateway-error|[45][0-9][0-9](:[A-Za-z0-9_.-]{1,64})?)$' }),
     Type.Integer({ minimum: 400, maximum: 599 }),
   ],
   { description: 'A reason, a status, or a status with an error code.' },
@@ -18,7 +18,7 @@ const Failure = Type.Union(
 const On = Defaulted(
   Type.Array(Failure, {
     description:
-      'What counts as failure: `timeout`, `connect`, `reset` (the connection broke), `ejected` (no endpoint is available), `overload`, `no_coverage` (a table has no such key), `invalid` (answers are then checked. Whole ones: well-formed JSON, no top-level `error` in a 2xx, what the format of the route asks for. Streams, as far as `stream` holds them: events that begin with `{` are well-formed JSON, none tells of an error, a message of a language model ends as one), `5xx`, `gateway-error` (502, 503, 504), a status, or a status with the error code of a JSON body of up to 64 KiB (`"400:context_length_exceeded"`: `error.code`, else `error.type`). Words add to each other: beside `400`, `"400:…"` only makes the reason more exact. `5xx` includes the errors weir itself would answer for that backend.',
+      'What counts as failure: `timeout`, `connect`, `reset` (the connection broke), `ejected` (no endpoint is available), `overload`, `no_coverage` (a table has no such key), `schema` (the `schema` plugin of the route keeps the request from the first target), `invalid` (answers are then checked. Whole ones: well-formed JSON, no top-level `error` in a 2xx, what the format of the route asks for. Streams, as far as `stream` holds them: events that begin with `{` are well-formed JSON, none tells of an error, a message of a language model ends as one), `5xx`, `gateway-error` (502, 503, 504), a status, or a status with the error code of a JSON body of up to 64 KiB (`"400:context_length_exceeded"`: `error.code`, else `error.type`). Words add to each other: beside `400`, `"400:…"` only makes the reason more exact. `5xx` includes the errors weir itself would answer for that backend.',
     minItems: 1,
     maxItems: 32,
     uniqueItems: true,

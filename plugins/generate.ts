@@ -61,7 +61,7 @@ function readme(plugins: readonly Plugin[]): string {
 # Plugins
 
 Plugins run in the order in which a route lists them; answers pass them in reverse. A plugin may stand in a route several times,
-except where it wraps the backend call: there the order is fixed (total deadline, admission, cache, fallback, hedge, retry, attempt, fault), whatever the YAML says.
+except where it wraps the backend call: there the order is fixed (total deadline, admission, cache, fallback, input, output, hedge, retry, attempt, fault), whatever the YAML says.
 Every plugin takes \`on_error: open | closed\` beside its options: what a failure of the plugin itself does.
 
 | plugin | what it does | stability |

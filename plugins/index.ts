@@ -8,8 +8,9 @@ import hedge from './hedge.ts'
 import log from './log.ts'
 import rate_limit from './rate_limit.ts'
 import retry from './retry.ts'
+import schema from './schema.ts'
 import split from './split.ts'
 import timeout from './timeout.ts'
 
 /** Every plugin of weir, by its name in the YAML. */
-export const plugins: ReadonlyMap<string, Plugin> = new Map([concurrency, fallback, fault, headers, hedge, log, rate_limit, retry, split, timeout].map((plugin) => [plugin.name, plugin as unknown as Plugin]))
+export const plugins: ReadonlyMap<string, Plugin> = new Map([concurrency, fallback, fault, headers, hedge, log, rate_limit, retry, schema, split, timeout].map((plugin) => [plugin.name, plugin as unknown as Plugin]))

@@ -63,6 +63,7 @@ export const endings: Readonly<Record<Code, Ending>> = {
   MODEL_NOT_FOUND: ending('NC', 'weir'),
   MODEL_NOT_READY: ending('UH', 'weir'),
   MODEL_FAILED: ending('', 'backend'),
+  SCHEMA: ending('', 'weir'),
   NO_COVERAGE: ending('', 'backend'),
   PLUGIN_FAILED: ending('LR', 'weir'),
   INTERNAL: ending('LR', 'weir'),

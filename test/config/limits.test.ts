@@ -43,6 +43,7 @@ const NO_LIMITS: Readonly<Record<string, string>> = {
   'backends.NAME.slow_start': 'how slowly',
   'sinks.NAME.delivery.backoff': 'how long at first; `max_backoff` is the limit',
   'plugins.hedge.delay.min': 'when',
+  'plugins.schema.window': 'what is looked at',
   'plugins.fault.delay.fixed': 'what is done on purpose',
   'plugins.fault.cut.after': 'what is done on purpose',
 }

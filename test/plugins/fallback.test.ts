@@ -32,6 +32,7 @@ describe('what falls back', () => {
     ['OVERLOADED', 'overload'],
     ['BAD_ANSWER', 'invalid'],
     ['NO_COVERAGE', 'no_coverage'],
+    ['SCHEMA', 'schema'],
   ])('%s, when `on` lists %s', async (code, reason) => {
     const backends = { main: failing(code), ...good }
     const bench = await pluginTest(fallback, { to: ['second'], on: [reason] }, { backends })

@@ -123,6 +123,11 @@ export class SchemaMonitor {
     return { alarms, ended }
   }
 
+  /** Alarms that are on. */
+  get active(): number {
+    return this.#state.active.size
+  }
+
   /** For `/state`: what was counted in the windows judged last, what is tolerated, and with which rules it would pass. */
   report(): unknown {
     const { last, active } = this.#state
