@@ -41,7 +41,7 @@ export class TextStore implements Store {
     this.hours?.add(slot, this.#groups.get(text) ?? this.#groups.size, 0)
     if (this.exact === null) {
       this.#distinct!.addText(text)
-      this.#frequent!.add(own(text))
+      this.#frequent!.add(this.#frequent!.count(text) > 0 ? text : own(text))
       return
     }
     const known = this.exact.get(text)
