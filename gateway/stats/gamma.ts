@@ -107,7 +107,7 @@ function deviance(x: number, np: number): number {
 function stirling(x: number): number {
   if (x >= 15) {
     const r = 1 / (x * x)
-    return (1 / 12 - r * (1 / 360 - r * (1 / 1260 - r * (1 / 1680 - r * (1 / 1188 - r * (691 / 360360)))))) / x
+    return (1 / 12 - r * (1 / 360 - r * (1 / 1260 - r * (1 / 1680 - r * (1 / 1188))))) / x
   }
   // Γ(x + 1) = Γ(x + 1 + n) / ((x + 1) … (x + n)).
   let product = 1

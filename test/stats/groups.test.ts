@@ -23,6 +23,13 @@ describe('groups', () => {
     for (const count of counts.subarray(1, 11)) expect(Math.abs(count - 1000)).toBeLessThanOrEqual(79)
   })
 
+  test('a cut is made where it is nearer to the share', () => {
+    const cells = new Uint32Array(GRID_CELLS)
+    cells.set([24, 20, 16, 20, 20], 300)
+    // Goals 25, 50, 75 of 24, 44, 60, 80, 100.
+    expect(Array.from(countGroups(coarsen(cells, 4), cells))).toEqual([0, 24, 20, 36, 20, 0])
+  })
+
   test('a value that many rows have is a group of its own', () => {
     const values = [...Array.from({ length: 600 }, () => 0), ...Array.from({ length: 400 }, (_, i) => 10 + i / 10)]
     const grid = gridOf(values)
