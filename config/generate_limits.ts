@@ -4,6 +4,7 @@
  * `gateway/errors.ts`. `npm run gen` writes the page, test/config/limits.test.ts compares it with the code both ways.
  */
 import { MAX_BODY_BYTES as ADMIN_BODY_BYTES, MAX_CONNECTIONS as ADMIN_CONNECTIONS } from '../gateway/admin/server.ts'
+import { MAX_ANSWER_BYTES } from '../gateway/calls.ts'
 import { type Code, codes } from '../gateway/errors.ts'
 import { MAX_LENGTH as CONDITION_LENGTH } from '../gateway/expression/condition.ts'
 import { ERROR_BODY_BYTES } from '../gateway/failures.ts'
@@ -13,6 +14,9 @@ import { MAX_CODINGS } from '../gateway/payload/coding.ts'
 import { MAX_DEPTH } from '../gateway/payload/json.ts'
 import { MAX_RANK } from '../gateway/payload/oip_read.ts'
 import { MAX_COLUMNS } from '../gateway/payload/table.ts'
+import { MAX_BATCH_BYTES } from '../gateway/records/sinks/cloudevents.ts'
+import { MAX_OPEN } from '../gateway/records/sinks/jsonl.ts'
+import { MAX_COLUMNS as MAX_TYPED } from '../gateway/records/sinks/typed.ts'
 import { MAX_PASSES } from '../gateway/server/forwarded.ts'
 import { EVENT_BYTES } from '../gateway/sse.ts'
 import { endings } from '../gateway/telemetry/endings.ts'
@@ -155,16 +159,20 @@ export const GROUPS: Readonly<Record<string, readonly Row[]>> = {
     fixed(MAX_WAITING, 'count', 'gateway/threads/live.ts: MAX_WAITING', 'Loads and unloads that wait for each other.', { codes: ['OVERLOADED'] }),
   ],
   'Records': [
-    option('sinks.NAME.spool.max_bytes', { effect: 'What `on_full` of the `log` plugin says: the newest or the oldest record is dropped, or the caller waits.' }),
+    option('sinks.NAME.spool.max_bytes', { effect: 'What `on_full` of the `log` plugin says: the newest or the oldest record is dropped, or the caller waits.', counted: ['weir_records_pending', 'weir_records_dropped_total'] }),
     option('sinks.NAME.spool.segment', { effect: 'The segment is sealed; the next record begins another one.' }),
     option('sinks.NAME.spool.segment_age', { effect: 'The segment is sealed.' }),
     option('sinks.NAME.rotate', { effect: 'What was collected is delivered; the file is closed. Files of `parquet` and `s3`: 1m; `cloudevents`, `kafka`: 1s.' }),
     option('sinks.NAME.max_file', { effect: 'The next record begins another file.' }),
     option('sinks.NAME.max_rows', { effect: 'Further rows go to the next file.' }),
     option('sinks.NAME.batch', { effect: 'Further events go with the next request.' }),
-    option('sinks.NAME.delivery.timeout', { effect: 'The attempt has failed; the records stay in the spool.' }),
+    option('sinks.NAME.delivery.timeout', { effect: 'The attempt has failed; the records stay in the spool.', counted: ['weir_records_pending'] }),
     option('sinks.NAME.delivery.max_backoff', { effect: 'The next attempt is made.' }),
     option('sinks.NAME.delivery.connections', { effect: 'Further requests wait.' }),
+    fixed(MAX_TYPED, 'count', 'gateway/records/sinks/typed.ts: MAX_COLUMNS', 'Typed columns of one route in Parquet.', { effect: 'Further names stand in the body alone; the log says so.' }),
+    fixed(MAX_OPEN, 'count', 'gateway/records/sinks/jsonl.ts: MAX_OPEN', 'Files that one `jsonl` sink writes to at the same time.', { effect: 'Further files are closed at once.' }),
+    fixed(MAX_BATCH_BYTES, 'bytes', 'gateway/records/sinks/cloudevents.ts: MAX_BATCH_BYTES', 'One batch of CloudEvents.', { effect: 'Further events go with the next request; a larger one goes alone.' }),
+    fixed(MAX_ANSWER_BYTES, 'bytes', 'gateway/calls.ts: MAX_ANSWER_BYTES', 'What is read of an answer to a request of weir’s own.', { effect: 'The rest is not read.' }),
   ],
   'The gateway itself': [
     option('overload.loop_delay', { codes: ['OVERLOADED'], counted: SHED }),

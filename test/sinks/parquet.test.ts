@@ -94,6 +94,16 @@ describe('typed columns', () => {
     expect(typed(row!)).toEqual({ rows: 1, input_id: 9007199254740993n, input_x: [1, 2, 3], input_n: 7n, output_p: 0.5 })
   })
 
+  test.each([['in the logged fields', true], ['nowhere', false]])('of binary tensors, the length of whose JSON is %s', async (_where, logged) => {
+    const head = JSON.stringify({ inputs: [{ name: 'x', datatype: 'FP32', shape: [1, 2], parameters: { binary_data_size: 8 } }, { name: 's}"{', datatype: 'INT32', shape: [1], data: [3] }] })
+    const tensors = Buffer.alloc(8)
+    tensors.writeFloatLE(1.5, 0)
+    tensors.writeFloatLE(-2.5, 4)
+    const [row] = await written([record(1, { format: 'oip', request: body(Buffer.concat([Buffer.from(head), tensors]), { type: 'application/octet-stream' }), request_headers: logged ? ['Inference-Header-Content-Length', String(head.length)] : [] })])
+    expect(typed(row!)).toMatchObject({ rows: 1, input_x: [1.5, -2.5], input_s___: 3n })
+    expect(row).toMatchObject({ request: null, request_bytes: expect.any(Uint8Array) })
+  })
+
   test('hold the features that were used, not the ones that were sent, where a plugin added some', async () => {
     const [row] = await written([rows(1, { user: 'u' }, { score: 1 }, { sent: body('{"user":"u","age":3}') })])
     expect(typed(row!)).toEqual({ rows: 1, input_user: 'u', input_age: 3, output_score: 1 })

@@ -2,6 +2,7 @@
 import type { FormatName } from '../../../config/config.ts'
 import { Fields } from '../../headers.ts'
 import type { Columns } from '../../payload/columns.ts'
+import { JSON_LENGTH } from '../../payload/binary.ts'
 import { decodedNow } from '../../payload/coding.ts'
 import { format } from '../../payload/formats.ts'
 import type { LoggedBody, LogRecord } from '../record.ts'
@@ -11,6 +12,7 @@ import { type TypedColumns, TypedTable } from './typed.ts'
 
 /** A body that decodes to more is left as it is. */
 const MAX_DECODED_BYTES = 64 << 20
+const [BRACE, BRACE_END, QUOTE, BACKSLASH] = [0x7b, 0x7d, 0x22, 0x5c]
 
 type Read = (record: LogRecord) => unknown
 type Spec = readonly [name: string, kind: Kind, read: Read, depth?: number]
@@ -94,5 +96,31 @@ function columnsOf({ format: name, request_headers, response_headers }: LogRecor
   if (reader === null || body === null) return null
   const fields = Fields.of([...(body.type === '' ? [] : ['content-type', body.type]), ...(side === 'input' ? request_headers : response_headers)])
   const bytes = body.encoding === '' ? body.bytes : decodedNow(body.bytes, body.encoding, MAX_DECODED_BYTES)
-  return side === 'input' ? reader.readRequest(bytes, fields) : reader.readAnswer(bytes, fields)
+  const decode = (): Columns => (side === 'input' ? reader.readRequest(bytes, fields) : reader.readAnswer(bytes, fields))
+  try {
+    return decode()
+  } catch (error) {
+    const length = reader.name === 'oip' && fields.get(JSON_LENGTH) === undefined ? jsonLength(bytes) : bytes.length
+    if (length === bytes.length) throw error
+    // Tensors behind the JSON, and the field that says so was not logged.
+    fields.append(JSON_LENGTH, String(length))
+    return decode()
+  }
+}
+
+/** Where the JSON object at the beginning ends; all of it when there is none. */
+function jsonLength(bytes: Buffer): number {
+  if (bytes[0] !== BRACE) return bytes.length
+  let depth = 0
+  let text = false
+  for (let i = 0; i < bytes.length; i++) {
+    const byte = bytes[i]!
+    if (text) {
+      if (byte === BACKSLASH) i++
+      else if (byte === QUOTE) text = false
+    } else if (byte === QUOTE) text = true
+    else if (byte === BRACE) depth++
+    else if (byte === BRACE_END && --depth === 0) return i + 1
+  }
+  return bytes.length
 }
