@@ -17,8 +17,8 @@ export function takeLock(path: string): Lock | null {
   mkdirSync(dirname(path), { recursive: true })
   const database = new DatabaseSync(path, { timeout: 0 })
   try {
-    // Nothing is ever written: no journal is needed.
-    database.exec('PRAGMA journal_mode=OFF; PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE')
+    // With a journal in memory nothing is written at all: it works on a full disk.
+    database.exec('PRAGMA journal_mode=MEMORY; PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE')
     return { release: () => database.close() }
   } catch (error) {
     database.close()
