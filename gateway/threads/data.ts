@@ -13,6 +13,7 @@ import { Gateway, type ModelPart } from '../gateway.ts'
 import { Generation } from '../generation.ts'
 import { Registry } from '../metrics.ts'
 import { format } from '../payload/formats.ts'
+import { Profiles } from '../profile/cache.ts'
 import { codeOf } from '../records/files.ts'
 import { gather } from '../server/buffer.ts'
 import { Forwarder } from '../server/forward.ts'
@@ -50,6 +51,7 @@ const alarms = new Alarms(log, registry.handles(alarmMetrics))
 const overload = new Overload({ clock, registry, random: Math.random, memory: memoryUse })
 const forwarder = new Forwarder({ clock, log, registry, inferenceId: uuidv7(clock), record: null, overload })
 const listeners: Listener[] = []
+const profiles = new Profiles()
 /** Weir's own, as the newest config says; backends keep the one they were made with. */
 let zone = ''
 /** Once a config has models. */
@@ -67,6 +69,7 @@ const gateway = new Gateway({
   thread,
   alarm: alarms.raise,
   share: (key, bytes) => control.ask('share', [key, bytes], ASK_MS),
+  profile: profiles.get,
   records: (sink, _route, onFull) => spools?.records(sink, onFull) ?? null,
   formats: format,
   compileSelector,

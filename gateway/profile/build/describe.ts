@@ -2,7 +2,7 @@
 import { wilson } from '../../stats/tails.ts'
 import type { CategoricalProfile, FeatureProfile, FeatureType, NumericProfile, Presence, Season, Sentinel } from '../profile.ts'
 import type { Collector } from './collector.ts'
-import { floored, quantile7, rounded, short } from './numbers.ts'
+import { finite, floored, quantile7, rounded, short } from './numbers.ts'
 import { NumberStore } from './number_store.ts'
 import type { Role } from './roles.ts'
 import { numberSentinels, textSentinels } from './sentinels.ts'
@@ -76,8 +76,7 @@ function numericOf(store: NumberStore, sentinels: readonly Sentinel[]): NumericP
     count: store.count,
     min: store.min,
     max: store.max,
-    mean: short(store.moments.mean),
-    sd: short(store.moments.sd),
+    ...centreOf(store),
     zeros: store.zeros,
     quantiles,
     hard: [store.min, store.max],
@@ -86,15 +85,21 @@ function numericOf(store: NumberStore, sentinels: readonly Sentinel[]): NumericP
   }
 }
 
+/** Of values whose squares overflow the median stands for the mean, and nothing is known of the deviation but that it is huge. */
+function centreOf(store: NumberStore): { mean: number; sd: number } {
+  const { mean, sd } = store.moments
+  return Number.isFinite(mean) && Number.isFinite(sd) ? { mean: short(mean), sd: short(sd) } : { mean: short(store.quantile(0.5)), sd: Number.MAX_VALUE }
+}
+
 /** Sentinels would stretch it to where no real value is. */
 function softRange(store: NumberStore, sentinels: readonly Sentinel[]): [number, number] {
   const marks = new Set(sentinels.map(({ value }) => value))
   const others = marks.size === 0 ? store.sample : store.sample.filter((value) => !marks.has(value))
   const at = (p: number): number => (marks.size === 0 ? store.quantile(p) : quantile7(others.length, p, (i) => others[i]!))
-  const spread = at(0.75) - at(0.25) || store.grid.scale
+  const spread = finite(at(0.75) - at(0.25)) || store.grid.scale
   const least = marks.has(store.min) ? others[0]! : store.min
-  const from = at(0.001) - 3 * spread
-  return [rounded(least >= 0 ? Math.max(0, from) : from), rounded(at(0.999) + 3 * spread)]
+  const from = finite(at(0.001) - 3 * spread)
+  return [finite(rounded(least >= 0 ? Math.max(0, from) : from)), finite(rounded(finite(at(0.999) + 3 * spread)))]
 }
 
 function sentinelsOf(store: Collector['store']): Sentinel[] {
@@ -125,6 +130,6 @@ function listed(values: readonly (readonly [string, number])[], count: number, d
 }
 
 function seasonOf(store: Collector['store'], hours: readonly number[]): Season | null {
-  if (store instanceof NumberStore) return store.hours?.season(hours, store.moments.mean, store.moments.sd) ?? null
+  if (store instanceof NumberStore) return Number.isFinite(store.moments.sd) ? (store.hours?.season(hours, store.moments.mean, store.moments.sd) ?? null) : null
   return store instanceof TextStore ? (store.hours?.season(hours, 0, null) ?? null) : null
 }

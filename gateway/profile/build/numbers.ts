@@ -5,6 +5,11 @@ export function rounded(value: number): number {
   return Number(value.toPrecision(6))
 }
 
+/** JSON has no Infinity: what overflowed is the largest number there is. */
+export function finite(value: number): number {
+  return Math.max(-Number.MAX_VALUE, Math.min(Number.MAX_VALUE, value))
+}
+
 /** A mean: twelve digits, which no order of adding changes. */
 export function short(value: number): number {
   return Number(value.toPrecision(12))
