@@ -72,6 +72,7 @@ export class Keeper {
     const { clock } = this.#deps
     this.#timer.cancel()
     const until = clock.now() + deadline_ms
+    this.#askAt = 0
     this.#ask()
     const ends = [...this.#lines.values()].map((line) => this.#run(line, () => this.#end(line.shipper, until)))
     await Promise.race([Promise.all(ends), this.#pause(deadline_ms)])
@@ -80,7 +81,7 @@ export class Keeper {
 
   async #end(shipper: Shipper, until: number): Promise<void> {
     const { clock } = this.#deps
-    if (this.#lease !== null) {
+    if (this.#lease !== null && shipper.active) {
       do {
         await shipper.pass(true, true)
         if (!shipper.empty) await this.#pause(HURRY_MS)
