@@ -420,7 +420,7 @@ export class Exchange implements Outgoing {
 
   /** The answer as named columns, decoded once. The body must be whole (declare `responseBody`). @throws WeirError */
   get output(): Columns {
-    return (this.#output ??= this.#readAnswer(this.answer!))
+    return (this.#output ??= this.readAnswer(this.answer!))
   }
 
   set output(columns: Columns) {
@@ -430,7 +430,8 @@ export class Exchange implements Outgoing {
     describeBody(this.answer!.headers, written)
   }
 
-  #readAnswer({ body, fields }: Answer): Columns {
+  /** An answer that is not yet the one of this exchange, as named columns; decoded each time. Its body must be whole. @throws WeirError */
+  readAnswer({ body, fields }: Answer): Columns {
     const bytes = decodedNow(whole(body), fields.get('content-encoding'), this.route.maxBodyBytes, 'INVALID_ANSWER')
     return this.#format.readAnswer(bytes, fields)
   }

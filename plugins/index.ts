@@ -3,6 +3,7 @@ import type { Plugin } from '../gateway/plugin.ts'
 import concurrency from './concurrency.ts'
 import fallback from './fallback.ts'
 import fault from './fault.ts'
+import guard from './guard.ts'
 import headers from './headers.ts'
 import hedge from './hedge.ts'
 import log from './log.ts'
@@ -13,4 +14,4 @@ import split from './split.ts'
 import timeout from './timeout.ts'
 
 /** Every plugin of weir, by its name in the YAML. */
-export const plugins: ReadonlyMap<string, Plugin> = new Map([concurrency, fallback, fault, headers, hedge, log, rate_limit, retry, schema, split, timeout].map((plugin) => [plugin.name, plugin as unknown as Plugin]))
+export const plugins: ReadonlyMap<string, Plugin> = new Map([concurrency, fallback, fault, guard, headers, hedge, log, rate_limit, retry, schema, split, timeout].map((plugin) => [plugin.name, plugin as unknown as Plugin]))
