@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -127,6 +127,19 @@ describe('files', () => {
     expect(filesIn(folder.path)).toHaveLength(1)
     expect(filesIn(folder.path)[0]).toMatch(/\.jsonl\.gz$/)
     expect(idsIn(folder.path)).toEqual(['1', '2'])
+  })
+
+  test('that cannot be compressed stay as they are', async () => {
+    const own = deps()
+    const sink = new JsonlSink(config({ gzip: true }), own)
+    await sink.open(null)
+    await sink.deliver([record(1)])
+    // A folder where the compressed file would be.
+    mkdirSync(join(folder.path, `${filesIn(folder.path)[0]!}.gz`))
+    expect(await sink.rotate(true)).toMatchObject({ open: {} })
+    expect(idsIn(folder.path)).toEqual(['1'])
+    expect(own.lines.join()).toContain('stays uncompressed')
+    expect(readdirSync(folder.path, { recursive: true }).filter((name) => String(name).endsWith('.tmp'))).toEqual([])
   })
 
   test('of very many routes do not make the state large', async () => {

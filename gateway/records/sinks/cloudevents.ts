@@ -9,7 +9,8 @@ import type { LogRecord } from '../record.ts'
 import type { Batch, Delivery, Sink, SinkDeps } from '../sink.ts'
 import { binaryHeaders, type Event, eventsOf, jsonEvent } from './events.ts'
 
-const ROWS = 1000
+/** What a process that dies sends again at most, while one batch takes no more. */
+const ROWS = 200
 const BYTES = 8 << 20
 /** Bytes of one JSON batch; an event that is larger goes alone. */
 export const MAX_BATCH_BYTES = 1 << 20
@@ -41,7 +42,7 @@ export class CloudEventsSink implements Sink {
     this.#config = config
     this.#clock = clock
     this.#log = log
-    this.batch = { rows: ROWS, bytes: BYTES, wait_ms: config.batch === 1 ? 0 : config.rotate_ms }
+    this.batch = { rows: Math.max(ROWS, config.batch * config.delivery.connections), bytes: BYTES, wait_ms: config.batch === 1 ? 0 : config.rotate_ms }
     this.#calls = new Calls(config.url, config.delivery, clock)
     const { pathname, search } = new URL(config.url)
     this.#path = pathname + search

@@ -207,12 +207,22 @@ export class JsonlSink implements Sink {
     if (size === null) return
     if (size > bytes) await truncate(whole, bytes)
     if (bytes === 0) return rm(whole, { force: true })
-    if (!this.#config.gzip) return
+    if (this.#config.gzip) await this.#compress(folder, path)
+  }
+
+  /** A disk that is too full for it keeps the file as it is: records go first. */
+  async #compress(folder: Folder, path: string): Promise<void> {
+    const whole = folder.at(path)
     const temporary = folder.at(temporaryOf(`${path}.gz`))
-    await pipeline(createReadStream(whole), createGzip(), createWriteStream(temporary, { flush: true }))
-    await rename(temporary, `${whole}.gz`)
-    await folder.settle(path)
-    await rm(whole, { force: true })
+    try {
+      await pipeline(createReadStream(whole), createGzip(), createWriteStream(temporary, { flush: true }))
+      await rename(temporary, `${whole}.gz`)
+      await folder.settle(path)
+      await rm(whole, { force: true })
+    } catch (error) {
+      await rm(temporary, { force: true }).catch(() => undefined)
+      this.#log.warn('a closed file of a sink stays uncompressed', { sink: this.#config.name, file: path, reason: (error as Error).message })
+    }
   }
 
   #state(): SinkState {
