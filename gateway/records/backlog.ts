@@ -72,7 +72,7 @@ export class Backlog {
       const segment = segmentOf(file)
       if (isDone(segment?.id ?? file)) found.done.push(file)
       else if (tally !== null && tally.boot !== this.#deps.boot && this.#deps.isDead(tally.boot)) found.tallies.push(file)
-      else if (segment !== null && (segment.stage === 'drop' || !known.has(segment.id))) this.#sort(this.#own(segment, final), found.dropped, added)
+      else if (segment !== null && (segment.stage === 'drop' || !known.has(segment.id))) this.#sort(this.#own(segment, final), known, found.dropped, added)
     }
     this.#segments.sort((a, b) => byAge(a.name, b.name))
     this.#row.queued = this.#segments.length
@@ -106,10 +106,9 @@ export class Backlog {
     if (name?.owner === boot && name.stage !== 'drop') this.#row.freed += bytes
   }
 
-  #sort(name: SegmentName | null, dropped: SegmentName[], added: (name: SegmentName) => void): void {
+  #sort(name: SegmentName | null, known: ReadonlySet<string>, dropped: SegmentName[], added: (name: SegmentName) => void): void {
     if (name === null) return
     const { files, folder, clock } = this.#deps
-    const known = this.#segments.some((one) => one.name.id === name.id)
     if (name.stage === 'drop') {
       this.forget(name.id)
       dropped.push(name)
@@ -117,7 +116,7 @@ export class Backlog {
       const { size, mtimeMs } = files.statSync(join(folder, fileOf(name)))
       this.#segments.push({ name, bytes: size, since: clock.now(), written: mtimeMs })
     }
-    if (!known) added(name)
+    if (!known.has(name.id)) added(name)
   }
 
   /** @returns it as this process's own and sealed; null: there is nothing to do with it */

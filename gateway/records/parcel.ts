@@ -119,8 +119,10 @@ export class Parcel {
 
   /** What was begun goes first: the ledger knows of one such segment alone. */
   #next(part: { readonly id: string } | null): Segment | undefined {
-    const free = this.#backlog.segments.filter((segment) => !this.#loaded.some((one) => one.segment === segment))
-    return free.find(({ name }) => name.id === part?.id) ?? free[0]
+    const loaded = new Set(this.#loaded.map(({ segment }) => segment))
+    const free = (segment: Segment): boolean => !loaded.has(segment)
+    const { segments } = this.#backlog
+    return segments.find((segment) => segment.name.id === part?.id && free(segment)) ?? segments.find(free)
   }
 
   #read(name: SegmentName): Pick<Loaded, 'records' | 'sizes'> {

@@ -97,6 +97,7 @@ const orders: DataOrders = {
     prepared = Promise.resolve(null)
     if (generation === null) throw new Error('nothing is prepared')
     gateway.swap(generation)
+    spools?.commit(generation.config)
     forwarder.record = logs.access(generation.config.access_log)
     forwarder.tracer = tracing
   },

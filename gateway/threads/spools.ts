@@ -23,11 +23,14 @@ export class Spools {
   open({ sinks, threads }: Config, { spool, boot, cells }: RecordsGrant): void {
     this.#known = new Set(Object.keys(sinks))
     for (const { name, spool: config } of Object.values(sinks)) {
-      const known = this.#spools.get(name)
       const place = { sink: name, folder: sinkFolder(spool, name), boot, thread: this.#thread, threads }
-      if (known === undefined) this.#spools.set(name, new Spool(place, config, cells[name]!, this.#deps))
-      else known.configure(config)
+      if (!this.#spools.has(name)) this.#spools.set(name, new Spool(place, config, cells[name]!, this.#deps))
     }
+  }
+
+  /** The configuration runs: its limits hold. */
+  commit({ sinks }: Config): void {
+    for (const { name, spool } of Object.values(sinks)) this.#spools.get(name)?.configure(spool)
   }
 
   /** @returns null: the configuration that is being built has no such sink */
