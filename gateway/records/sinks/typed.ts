@@ -101,6 +101,8 @@ interface Sparse {
 export class TypedTable {
   readonly #columns: TypedColumns
   readonly #data = new Map<string, Sparse>()
+  /** By position, the column it was last: bodies of one route look alike, and then no name is looked up. */
+  readonly #guess: Readonly<Record<Side, Known[]>> = { input: [], output: [] }
 
   constructor(columns: TypedColumns) {
     this.#columns = columns
@@ -109,7 +111,7 @@ export class TypedTable {
   /** @param typed whether the format says datatypes @returns how many rows the body has */
   put(record: number, side: Side, body: Columns, typed: boolean): number {
     const rows = rowCount(body)
-    if (rows > 0) for (const column of body.columns) this.#put(record, side, widened(column), rows, typed)
+    if (rows > 0) body.columns.forEach((column, i) => this.#put(record, side, i, widened(column), rows, typed))
     return rows
   }
 
@@ -118,22 +120,30 @@ export class TypedTable {
     return this.#columns.list.map(({ column, kind, depth }) => ({ name: column, kind, depth, part: partsOf(this.#data.get(column) ?? { records: [], values: [] }) }))
   }
 
-  #put(record: number, side: Side, column: Column, rows: number, typed: boolean): void {
+  #put(record: number, side: Side, position: number, column: Column, rows: number, typed: boolean): void {
     const { name, dtype, shape, data } = column
     const scalar = shape.length === 0
     const role: Role = rows === 1 || scalar ? '' : 'rows'
     const width = scalar ? 1 : data.length / rows
     const vector = !scalar && shape.slice(1).some((length) => length !== 1)
     const depth = (role === 'rows' ? 1 : 0) + (vector ? 1 : 0)
-    // Of nulls alone no type can be learnt.
-    if (!this.#columns.has(side, name, role) && isNothing(column)) return
-    const known = this.#columns.find(side, name, role, kindOf(dtype, typed), depth)
+    const known = this.#known(side, position, column, role, kindOf(dtype, typed), depth)
     if (known === null) return
     const row = (at: number): Cell | undefined => (vector ? list(width, (i) => cell(column, at * width + i, known.kind)) : cell(column, at * width, known.kind))
     const value = known.depth !== depth ? undefined : role === 'rows' ? list(rows, row) : row(0)
     if (value !== undefined) return this.#set(known, record, value)
     const text = this.#columns.find(side, name, 'text', 'string', 0)
     if (text !== null) this.#set(text, record, textOf(column, role === 'rows' ? rows : 0, vector, width))
+  }
+
+  #known(side: Side, position: number, column: Column, role: Role, kind: Kind, depth: number): Known | null {
+    const guess = this.#guess[side][position]
+    if (guess !== undefined && guess.name === column.name && guess.role === role) return guess
+    // Of nulls alone no type can be learnt.
+    if (isNothing(column) && !this.#columns.has(side, column.name, role)) return null
+    const found = this.#columns.find(side, column.name, role, kind, depth)
+    if (found !== null && position < MAX_COLUMNS) this.#guess[side][position] = found
+    return found
   }
 
   #set({ column }: Known, record: number, value: Cell): void {
