@@ -14,6 +14,7 @@ import { MAX_CODINGS } from '../gateway/payload/coding.ts'
 import { MAX_DEPTH } from '../gateway/payload/json.ts'
 import { MAX_RANK } from '../gateway/payload/oip_read.ts'
 import { MAX_COLUMNS } from '../gateway/payload/table.ts'
+import { MAX_FRAME_BYTES } from '../gateway/records/codec.ts'
 import { MAX_BATCH_BYTES } from '../gateway/records/sinks/cloudevents.ts'
 import { MAX_OPEN } from '../gateway/records/sinks/jsonl.ts'
 import { MAX_COLUMNS as MAX_TYPED } from '../gateway/records/sinks/typed.ts'
@@ -169,6 +170,7 @@ export const GROUPS: Readonly<Record<string, readonly Row[]>> = {
     option('sinks.NAME.delivery.timeout', { effect: 'The attempt has failed; the records stay in the spool.', counted: ['weir_records_pending'] }),
     option('sinks.NAME.delivery.max_backoff', { effect: 'The next attempt is made.' }),
     option('sinks.NAME.delivery.connections', { effect: 'Further requests wait.' }),
+    fixed(MAX_FRAME_BYTES, 'bytes', 'gateway/records/codec.ts: MAX_FRAME_BYTES', 'One record in the spool; half of `max_bytes` if that is less.', { effect: 'It is dropped as `too_large`.', counted: ['weir_records_dropped_total'] }),
     fixed(MAX_TYPED, 'count', 'gateway/records/sinks/typed.ts: MAX_COLUMNS', 'Typed columns of one route in Parquet.', { effect: 'Further names stand in the body alone; the log says so.' }),
     fixed(MAX_OPEN, 'count', 'gateway/records/sinks/jsonl.ts: MAX_OPEN', 'Files that one `jsonl` sink writes to at the same time.', { effect: 'Further files are closed at once.' }),
     fixed(MAX_BATCH_BYTES, 'bytes', 'gateway/records/sinks/cloudevents.ts: MAX_BATCH_BYTES', 'One batch of CloudEvents.', { effect: 'Further events go with the next request; a larger one goes alone.' }),

@@ -177,6 +177,25 @@ test('a stop delivers what no batch would have taken yet, and ends at its deadli
   expect(listing(sinkFolder(folder, 'dead'))).toHaveLength(1)
 })
 
+test('a sink that never answers holds up nobody but itself', async () => {
+  const media = { lake: new Medium(), slow: new Medium() }
+  const a = new Boot('a', media)
+  const never = new Promise<never>(() => undefined)
+  media.slow.sink = () => ({ batch: { rows: 10, bytes: 1 << 20, wait_ms: 0 }, open: async () => undefined, deliver: () => never, probe: () => never, close: async () => undefined })
+  a.configure(sinkNamed('lake'), sinkNamed('slow'))
+  for (let i = 0; i < 5; i++) {
+    a.append('lake', i)
+    a.append('slow', i)
+    await a.turns()
+  }
+  expect(media.lake.ids).toEqual(['0', '1', '2', '3', '4'])
+  expect(a.counts('slow')).toEqual({ accepted: 5, delivered: 0, pending: 5 })
+  a.configure(sinkNamed('lake'))
+  a.append('lake', 5)
+  await a.finish()
+  expect(media.lake.ids).toHaveLength(6)
+})
+
 describe('a lock', () => {
   test('is held by one, until it is let go', () => {
     const path = join(folder, 'x', 'y.lock')
