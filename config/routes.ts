@@ -48,7 +48,7 @@ async function loadRoute(
 ): Promise<RouteConfig | null> {
   const right = (key: string) => Object.hasOwn(item, key) && scene.issues.clean(join(path, key))
   const rule = right('match') ? match(scene, item['match'] as WrittenMatch, join(path, 'match')) : null
-  if (rule !== null && rule.when !== null) checkExpression(scene, checkCondition(rule.when), 'bad-condition', join(join(path, 'match'), 'when'))
+  if (rule !== null && rule.when !== null) checkExpression(scene, checkCondition(rule.when, false), 'bad-condition', join(join(path, 'match'), 'when'))
   if (right('backend')) references.backends.to(String(item['backend']), join(path, 'backend'))
   const plugins = Array.isArray(item['plugins']) ? await placeAll(scene, parts, item['plugins'], join(path, 'plugins')) : []
   const named = plugins.flatMap((placed) => checkPlugin(scene, placed, references))

@@ -53,11 +53,14 @@ export function compileCondition(text: string): Condition {
   return { text, body, answer, test }
 }
 
-/** @returns what is wrong with it, with the column (from 1) where that is known, or null */
-export function checkCondition(text: string): string | null {
+/**
+ * @param answered whether there may be an answer when it is tested
+ * @returns what is wrong with it, with the column (from 1) where that is known, or null
+ */
+export function checkCondition(text: string, answered = true): string | null {
   try {
-    compile(text)
-    return null
+    const { answer } = compile(text)
+    return answered || answer === 'none' ? null : `\`${answer === 'head' ? 'status' : 'output'}\` is of the answer, and a route is chosen before there is one: ask for something of the request`
   } catch (error) {
     if (error instanceof Complaint) return error.message
     throw error
