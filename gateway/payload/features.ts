@@ -22,6 +22,8 @@ export interface FeatureView {
   width(feature: number): number
   /** The numbers of a feature in the order of rows where it is numeric, one a row, without nulls (a fast path); else false. BOOL is not numeric. @param into at least `rows` long */
   numbers(feature: number, into: Float64Array): boolean
+  /** CSV: the cell as it was written, where a number may be a text (a postal code). */
+  spelled(feature: number, row: number): string | undefined
   /** Names of columns of the body that are no feature of the reader; at most 32. */
   readonly unknown: readonly string[]
 }
@@ -109,64 +111,82 @@ function widthOf({ shape, data }: Column): number {
   return shape[0] === 0 ? 0 : data.length / shape[0]!
 }
 
+/** Where the columns of a matrix are: the place of a feature's first value, and the step from row to row. */
+interface Places {
+  readonly first: number[]
+  readonly step: number
+}
+
 class View implements FeatureView {
   readonly rows: number
   unknown: readonly string[] = NONE
-  /** By feature: where it is, the place of its first value, the step from row to row, and its values a row. */
-  readonly #columns: (Column | undefined)[]
-  readonly #first: number[]
-  readonly #step: number[]
-  readonly #width: number[]
+  /** By feature: where it is. */
+  readonly #columns: (Column | null)[]
+  /** null: every feature has a column of its own. */
+  #matrix: Places | null = null
 
   constructor(rows: number, features: number) {
     this.rows = rows
-    this.#columns = new Array<Column | undefined>(features).fill(undefined)
-    this.#first = new Array<number>(features).fill(0)
-    this.#step = new Array<number>(features).fill(0)
-    this.#width = new Array<number>(features).fill(0)
+    this.#columns = new Array<Column | null>(features).fill(null)
   }
 
   put(feature: number, column: Column): void {
-    const width = widthOf(column)
-    this.#columns[feature] = widened(column)
-    this.#width[feature] = width
-    // A scalar belongs to every row.
-    this.#step[feature] = column.shape.length === 0 ? 0 : width
+    this.#columns[feature] = column.dtype === 'FP16' || column.dtype === 'BF16' ? widened(column) : column
   }
 
   /** One column of a matrix; a feature that has a column of its own keeps it. */
   putColumn(feature: number, matrix: Column, at: number, width: number): void {
-    if (this.#columns[feature] !== undefined) return
+    if (this.#columns[feature] !== null) return
     this.#columns[feature] = matrix
-    this.#first[feature] = at
-    this.#step[feature] = width
-    this.#width[feature] = 1
+    this.#matrix ??= { first: new Array<number>(this.#columns.length).fill(-1), step: width }
+    this.#matrix.first[feature] = at
   }
 
   width(feature: number): number {
-    return this.#width[feature] ?? 0
+    const column = this.#columns[feature] ?? null
+    if (column === null) return 0
+    return this.#inMatrix(feature) ? 1 : widthOf(column)
   }
 
   value(feature: number, row: number, at = 0): FeatureValue {
-    const column = this.#columns[feature]
-    if (column === undefined || at >= this.#width[feature]!) return undefined
-    const i = this.#first[feature]! + row * this.#step[feature]! + at
-    if (column.nulls !== undefined && column.nulls[i] === 1) return null
-    const value = column.data[i]
-    return column.dtype === 'BOOL' && value !== undefined ? value === 1 : value
+    const column = this.#columns[feature] ?? null
+    if (column === null) return undefined
+    const { data, shape, nulls, dtype } = column
+    const i = shape.length === 1 && at === 0 ? row : this.#place(column, feature, row, at)
+    if (nulls !== undefined && nulls[i] === 1) return null
+    const value = data[i]
+    return dtype === 'BOOL' && value !== undefined ? value === 1 : value
+  }
+
+  spelled(feature: number, row: number): string | undefined {
+    return this.#columns[feature]?.spelled?.[row]
   }
 
   numbers(feature: number, into: Float64Array): boolean {
-    const column = this.#columns[feature]
-    if (column === undefined || this.#width[feature] !== 1 || column.nulls !== undefined) return false
+    const column = this.#columns[feature] ?? null
+    if (column === null || column.nulls !== undefined || this.width(feature) !== 1) return false
     const { dtype, data } = column
     if (dtype === 'BOOL' || Array.isArray(data)) return false
-    const step = this.#step[feature]!
     const rows = this.rows
-    let i = this.#first[feature]!
+    if (rows === 0) return true
+    let i = this.#place(column, feature, 0, 0)
+    const step = rows === 1 ? 0 : this.#place(column, feature, 1, 0) - i
     if (i + (rows - 1) * step >= data.length) return false
     const wide = dtype === 'INT64' || dtype === 'UINT64'
     for (let row = 0; row < rows; row++, i += step) into[row] = wide ? Number(data[i]) : (data[i] as number)
     return true
+  }
+
+  #inMatrix(feature: number): boolean {
+    return this.#matrix !== null && this.#matrix.first[feature]! >= 0
+  }
+
+  /** @returns −1 for what is not there */
+  #place(column: Column, feature: number, row: number, at: number): number {
+    if (this.#inMatrix(feature)) return at === 0 ? this.#matrix!.first[feature]! + row * this.#matrix!.step : -1
+    const width = widthOf(column)
+    if (at >= width) return -1
+    // A scalar belongs to every row.
+    return column.shape.length === 0 ? at : row * width + at
   }
 }

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest'
+import { Fields } from '../../../gateway/headers.ts'
 import { rulesOf } from '../../../gateway/monitor/schema/rules.ts'
+import { mlflow } from '../../../gateway/payload/mlflow.ts'
 import type { FeatureProfile } from '../../../gateway/profile/profile.ts'
 import { MONDAY, numeric, profileOf, stand, texts, written } from './setup.ts'
 
@@ -62,6 +64,14 @@ describe('one request against a profile', () => {
     expect(wide(2n)).toBeNull()
     expect(wide(3n)).toMatchObject([{ anomaly: 'INT_TYPE_BIG_INT', found: '3' }])
     expect(observe({ code: 1, flag: 2 }, MONDAY)).toMatchObject([{ anomaly: 'UNEXPECTED_DATA_TYPE', feature: 'flag', expected: 'true or false' }])
+  })
+
+  test('a text that looks like a number in CSV is a text', () => {
+    const [monitor] = stand(rulesOf(profileOf({ zip: texts('01234', '98765') }), {}, 0.001)).monitors
+    const csv = (text: string) => monitor!.observe(mlflow.readRequest(Buffer.from(text), Fields.of(['content-type', 'text/csv'])), MONDAY)
+    expect(csv('zip\n01234\n98765\n')).toBeNull()
+    expect(csv('zip\n01234\n1234\n')).toMatchObject([{ anomaly: 'ENUM_TYPE_UNEXPECTED_STRING_VALUES', row: 1 }])
+    expect(stand(rulesOf(profileOf({ zip: texts('01234') }), {}, 0.001)).observe({ zip: 1234 }, MONDAY)).toMatchObject([{ anomaly: 'UNEXPECTED_DATA_TYPE' }])
   })
 
   test('several at once, in the order of the features', () => {
