@@ -4,8 +4,9 @@ import { basename } from 'node:path'
 import { buildProfile, sha256Of } from '../profile/build/build.ts'
 import { readProfile } from '../profile/check.ts'
 import { compareProfiles } from '../profile/compare.ts'
+import { openLake } from '../profile/read/lake.ts'
 import { dataFiles, openTable } from '../profile/read/open.ts'
-import { DataError } from '../profile/read/table.ts'
+import { type Batch, DataError, type Table } from '../profile/read/table.ts'
 import { profileText } from '../profile/write.ts'
 import type { ProfileOrder } from './arguments.ts'
 import { progressBar } from './progress.ts'
@@ -26,16 +27,33 @@ export async function profile(order: ProfileOrder, terminal: Terminal): Promise<
 
 async function make(order: ProfileOrder, terminal: Terminal): Promise<void> {
   const files = dataFiles(order.data)
-  const table = await openTable(order.data, { format: order.format, columns: order.columns })
+  const { table, predictions } = await open(order)
   const bar = progressBar(table.progress, terminal)
   const source = { file: order.data.map((path) => basename(path)).join(', '), sha256: await sha256Of(files) }
-  const made = await buildProfile(table, order, source, bar.tick).finally(bar.end)
+  const made = await buildProfile(table, { ...order, ...(predictions !== null && { predictions }) }, source, bar.tick).finally(bar.end)
   refuseUnknown(order.columns, Object.keys(made.features))
   for (const note of table.notes) terminal.error(`weir: ${note}\n`)
   const text = profileText(made)
   if (order.out === null) return terminal.out(text)
   write(order.out, text)
   terminal.error(`${order.out}: ${Object.keys(made.features).length} columns of ${made.source.rows.toLocaleString('en-US')} rows\n`)
+}
+
+/** Records of weir's own are decoded; of them columns are chosen after that. */
+async function open({ data, format, columns }: ProfileOrder): Promise<{ table: Table; predictions: ReadonlySet<string> | null }> {
+  const lake = await openLake(data, format)
+  if (lake === null) return { table: await openTable(data, { format, columns }), predictions: null }
+  return { table: columns === null ? lake : choose(lake, columns), predictions: lake.predictions }
+}
+
+function choose(table: Table, wanted: readonly string[]): Table {
+  async function* batches(): AsyncGenerator<Batch, void> {
+    for await (const { rows, columns, cells } of table.batches()) {
+      const taken = columns.flatMap((name, i) => (wanted.includes(name) ? [i] : []))
+      yield { rows, columns: taken.map((i) => columns[i]!), cells: taken.map((i) => cells[i]!) }
+    }
+  }
+  return { ...table, columns: table.columns.filter((name) => wanted.includes(name)), batches }
 }
 
 function refuseUnknown(wanted: readonly string[] | null, columns: readonly string[]): void {

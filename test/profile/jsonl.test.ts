@@ -53,6 +53,11 @@ test('only the columns that were asked for', async () => {
   expect((await read(file('a.jsonl', '{"a":1,"b":2}\n{"b":3,"c":4}\n'), { columns: ['b', 'c'] })).rows).toEqual([{ b: 2 }, { b: 3, c: 4 }])
 })
 
+test('a column that cannot be read may be left out, and one within an object be chosen', async () => {
+  const path = file('a.jsonl', '{"a":1,"items":[{"x":1}],"user":{"age":3,"name":"n"}}\n')
+  expect((await read(path, { columns: ['a', 'user.age'] })).rows).toEqual([{ a: 1, 'user.age': 3 }])
+})
+
 test('flat objects are read as JSON.parse reads them', async () => {
   const value = fc.oneof(fc.double({ noDefaultInfinity: true, noNaN: true, noInteger: true }), fc.integer(), fc.string(), fc.boolean(), fc.constant(null), fc.array(fc.integer(), { maxLength: 3 }))
   await fc.assert(fc.asyncProperty(fc.array(fc.dictionary(fc.string({ minLength: 1, maxLength: 3 }), value, { maxKeys: 4 }), { maxLength: 20 }), async (rows) => {

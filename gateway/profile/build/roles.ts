@@ -11,6 +11,8 @@ export interface Named {
   readonly label: string | null
   readonly prediction: string | null
   readonly id: string | null
+  /** Columns that came from answers. */
+  readonly predictions?: ReadonlySet<string>
 }
 
 export interface Role {
@@ -27,6 +29,7 @@ const ID_NAME = /(?:^|_)(?:id|uuid|guid|key)$|[a-z]I[dD]$/
 export function roleOf(column: Collector, named: Named): Role {
   const { name, store } = column
   for (const role of ['label', 'prediction'] as const) if (named[role] === name) return { role, why: `Named with --${role}.` }
+  if (named.predictions?.has(name) === true) return { role: 'prediction', why: 'It comes from the answers.' }
   if (named.id === name) return { role: 'identifier', why: 'Named with --id: it names a row and is not watched for drift.' }
   if (named.time === name) return { role: 'time', why: 'The time of the row, not watched for drift.' }
   if (store instanceof TimeStore) return { role: 'time', why: 'Its values are times; not watched for drift.' }

@@ -1,6 +1,28 @@
 /** Objects within rows become columns with dots in their names; lists of plain values stay lists. */
 import { type Cell, DataError, type Scalar } from './table.ts'
 
+/** Columns that are read, by names with dots. */
+export class Wanted {
+  readonly #names: ReadonlySet<string> | null
+  /** What stands before a dot in one of the names. */
+  readonly #outer: ReadonlySet<string>
+
+  /** @param names null: all */
+  constructor(names: readonly string[] | null) {
+    this.#names = names === null ? null : new Set(names)
+    this.#outer = new Set((names ?? []).flatMap((name) => Array.from(name.matchAll(/\./g), ({ index }) => name.slice(0, index))))
+  }
+
+  has(name: string): boolean {
+    return this.#names === null || this.#names.has(name)
+  }
+
+  /** Whether the value under a key is, or may hold, something wanted. What is not need not be readable. */
+  touches(key: string): boolean {
+    return this.has(key) || this.#outer.has(key)
+  }
+}
+
 const MAX_DEPTH = 16
 /** Of one list. */
 const MAX_LIST = 65_536

@@ -1,6 +1,6 @@
 /** JSON Lines as a table: one object a line. Columns come as they are met. */
 import { MAX_COLUMNS } from './csv.ts'
-import { flatten } from './flatten.ts'
+import { flatten, Wanted } from './flatten.ts'
 import { progressOf, textOf } from './source.ts'
 import { type Batch, type Cell, DataError, type Progress, type Table } from './table.ts'
 
@@ -11,6 +11,8 @@ const MAX_LINE = 64 << 20
 const LONG_INTEGER = /[0-9]{16}/
 /** What Python's `json.dumps` writes and JSON has no word for; strings are matched so that they are read over. */
 const TOKENS = /"(?:[^"\\]|\\.)*"|-?Infinity|NaN/g
+/** Of weir's own records these stay JSON, as they are in the lake. */
+const BODIES: ReadonlySet<string> = new Set(['request', 'sent', 'response'])
 const MARK = '\u0000weir '
 
 /** @param wanted null: all columns @throws DataError */
@@ -53,13 +55,13 @@ class Rows {
   count = 0
   readonly columns: string[] = []
   readonly #file: string
-  readonly #wanted: ReadonlySet<string> | null
+  readonly #wanted: Wanted
   readonly #index = new Map<string, number>()
   #cells: Cell[][] = []
 
   constructor(file: string, wanted: readonly string[] | null) {
     this.#file = file
-    this.#wanted = wanted === null ? null : new Set(wanted)
+    this.#wanted = new Wanted(wanted)
   }
 
   /** @throws DataError */
@@ -73,9 +75,11 @@ class Rows {
     const value = parse(line)
     if (value === undefined) return line.trim() === ''
     if (value === null || typeof value !== 'object' || Array.isArray(value)) throw new DataError(`${this.#where()}: expected one object a line (JSONL), found ${Array.isArray(value) ? 'an array; `jq -c ".[]"` makes lines of it' : JSON.stringify(value)}`)
+    const record = Object.hasOwn(value, 'record_id') && Object.hasOwn(value, 'inference_id')
     for (const [key, cell] of Object.entries(value)) {
-      if (cell === null || typeof cell !== 'object') this.#put(key, cell as Cell)
-      else flatten(cell, key, (name, inner) => this.#put(name, inner), () => this.#where())
+      if (record && cell !== null && BODIES.has(key)) this.#put(key, JSON.stringify(cell))
+      else if (cell === null || typeof cell !== 'object') this.#put(key, cell as Cell)
+      else if (this.#wanted.touches(key)) flatten(cell, key, (name, inner) => this.#put(name, inner), () => this.#where())
     }
     this.count++
     return true
@@ -92,7 +96,7 @@ class Rows {
   #put(name: string, cell: Cell): void {
     let index = this.#index.get(name)
     if (index === undefined) {
-      if (this.#wanted !== null && !this.#wanted.has(name)) return
+      if (!this.#wanted.has(name)) return
       index = this.#newColumn(name)
     }
     const cells = this.#cells[index]!

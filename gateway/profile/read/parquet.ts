@@ -1,7 +1,7 @@
 /** Parquet as a table: a row group at a time, column by column. The memory it takes is that of one row group. */
 import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from 'node:zlib'
 import { asyncBufferFromFile, parquetMetadataAsync, parquetScan, parquetSchema } from 'hyparquet'
-import { bytesText, flatten, timeText } from './flatten.ts'
+import { bytesText, flatten, timeText, Wanted } from './flatten.ts'
 import { progressOf } from './source.ts'
 import { type Batch, type Cell, DataError, type Scalar, type Table } from './table.ts'
 
@@ -20,13 +20,14 @@ type Source = Awaited<ReturnType<typeof asyncBufferFromFile>>
 type Metadata = Awaited<ReturnType<typeof parquetMetadataAsync>>
 type Scan = Awaited<ReturnType<typeof parquetScan>>
 
-/** @param wanted null: all columns @throws DataError */
-export async function openParquet(file: string, wanted: readonly string[] | null): Promise<Table> {
+/** @param names null: all columns @throws DataError */
+export async function openParquet(file: string, names: readonly string[] | null): Promise<Table> {
+  const wanted = new Wanted(names)
   progressOf(file)
   const source = await tell(file, () => asyncBufferFromFile(file))
   const metadata = await tell(file, () => parquetMetadataAsync(source))
   refuseCodecs(file, metadata)
-  const columns = parquetSchema(metadata).children.map(({ element }) => element.name).filter((name) => wanted === null || wanted.includes(name))
+  const columns = parquetSchema(metadata).children.map(({ element }) => element.name).filter((name) => wanted.touches(name))
   const progress = progressOf(file, Number(metadata.num_rows))
 
   async function* batches(): AsyncGenerator<Batch, void> {
@@ -38,7 +39,7 @@ export async function openParquet(file: string, wanted: readonly string[] | null
         const rows = Math.min(BATCH_ROWS, rowEnd - rowStart - from)
         progress.rows += rows
         progress.read = Math.round((progress.bytes * progress.rows) / Math.max(1, progress.total!))
-        yield makeBatch(file, columns, decoded, from, rows, rowStart)
+        yield makeBatch(file, columns, decoded, from, rows, rowStart, wanted)
       }
     }
   }
@@ -68,7 +69,7 @@ function refuseCodecs(file: string, metadata: Metadata): void {
 }
 
 /** Columns of plain values stay as they are; those of structs become one a field. */
-function makeBatch(file: string, names: readonly string[], decoded: readonly ArrayLike<unknown>[], from: number, rows: number, start: number): Batch {
+function makeBatch(file: string, names: readonly string[], decoded: readonly ArrayLike<unknown>[], from: number, rows: number, start: number, wanted: Wanted): Batch {
   const columns: string[] = []
   const cells: Cell[][] = []
   names.forEach((name, i) => {
@@ -77,6 +78,7 @@ function makeBatch(file: string, names: readonly string[], decoded: readonly Arr
       columns.push(name)
       cells.push(plain)
     } else for (const [field, inner] of structCells(decoded[i]!, from, rows, name, file, start)) {
+      if (!wanted.has(field)) continue
       columns.push(field)
       cells.push(inner)
     }
