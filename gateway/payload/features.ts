@@ -22,8 +22,6 @@ export interface FeatureView {
   width(feature: number): number
   /** The numbers of a feature in the order of rows where it is numeric, one a row, without nulls (a fast path); else false. BOOL is not numeric. @param into at least `rows` long */
   numbers(feature: number, into: Float64Array): boolean
-  /** CSV: the cell as it was written, where a number may be a text (a postal code). */
-  spelled(feature: number, row: number): string | undefined
   /** Names of columns of the body that are no feature of the reader; at most 32. */
   readonly unknown: readonly string[]
 }
@@ -36,9 +34,10 @@ const NONE: readonly string[] = []
  * (a tensor of a model has one name for all its features), or, in a data frame without names, in the column of its position.
  * @param names what to read
  * @param matrix names of the columns of the model's matrix in their order, where that has more than what is read
+ * @param texts names that are texts, even where all cells of a CSV look like numbers (a postal code)
  */
-export function featureReader(names: readonly string[], matrix: readonly string[] = names): FeatureReader {
-  return new Reader(names, matrix)
+export function featureReader(names: readonly string[], matrix: readonly string[] = names, texts: readonly string[] = NONE): FeatureReader {
+  return new Reader(names, matrix, texts)
 }
 
 class Reader implements FeatureReader {
@@ -47,14 +46,16 @@ class Reader implements FeatureReader {
   /** By feature, its column in the matrix; −1 = it has none. */
   readonly #inMatrix: readonly number[]
   readonly #width: number
+  readonly #texts: ReadonlySet<number> | null
   /** By position of a column, the feature it was last: bodies of one caller look alike, and then no name is looked up. */
   readonly #guess: number[] = []
 
-  constructor(names: readonly string[], matrix: readonly string[]) {
+  constructor(names: readonly string[], matrix: readonly string[], texts: readonly string[]) {
     this.names = names
     this.#index = new Map(names.map((name, i) => [name, i]))
     this.#inMatrix = names.map((name) => matrix.indexOf(name))
     this.#width = matrix.length
+    this.#texts = texts.length === 0 ? null : new Set(texts.map((name) => names.indexOf(name)))
   }
 
   view(request: Columns): FeatureView {
@@ -68,7 +69,7 @@ class Reader implements FeatureReader {
       if (feature < 0) {
         ;(strangers ??= []).push(column)
       } else {
-        view.put(feature, column)
+        view.put(feature, column.spelled !== undefined && this.#texts?.has(feature) === true ? asText(column, column.spelled) : column)
         left--
       }
     }
@@ -102,6 +103,10 @@ class Reader implements FeatureReader {
     inMatrix.forEach((at, feature) => at >= 0 && view.putColumn(feature, readable, at, width))
     return strangers.filter((column) => column !== only)
   }
+}
+
+function asText({ name, shape, nulls }: Column, spelled: readonly string[]): Column {
+  return { name, dtype: 'BYTES', shape, data: [...spelled], ...(nulls !== undefined && { nulls }) }
 }
 
 /** Values a row. */
@@ -156,10 +161,6 @@ class View implements FeatureView {
     if (nulls !== undefined && nulls[i] === 1) return null
     const value = data[i]
     return dtype === 'BOOL' && value !== undefined ? value === 1 : value
-  }
-
-  spelled(feature: number, row: number): string | undefined {
-    return this.#columns[feature]?.spelled?.[row]
   }
 
   numbers(feature: number, into: Float64Array): boolean {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { Answer, Leg } from '../../gateway/exchange.ts'
+import { compileCondition } from '../../gateway/expression/condition.ts'
 import { checkSelector, compileSelector } from '../../gateway/expression/selector.ts'
 import { makeBackend, makeExchange, type RequestInit } from '../plugin_test.ts'
 import { columnsFormat } from './columns_format.ts'
@@ -58,6 +59,17 @@ describe('selectors', () => {
     expect(value('input.other')).toBeUndefined()
     x.answer = new Answer(200, [], Buffer.from('{}'))
     expect(value('output.name')).toBe('ann')
+  })
+
+  test('what is null of texts is no value; of numbers it is NaN', () => {
+    const format = columnsFormat([
+      { name: 's', dtype: 'BYTES', shape: [1], data: [''], nulls: Uint8Array.of(1) },
+      { name: 'n', dtype: 'FP64', shape: [1], data: Float64Array.of(Number.NaN), nulls: Uint8Array.of(1) },
+    ])
+    const x = makeExchange({ body: '{}' }, { name: 'r', format, maxBodyBytes: 0 }, new Leg(makeBackend('b', () => new Answer(200, [], null))))
+    expect(['input.s', 'input.n'].map((text) => compileSelector(text).read(x))).toEqual([undefined, 'NaN'])
+    const test = (text: string) => compileCondition(text).test(x)
+    expect(['input.s == null', 'input.s == ""', 'input.s == "x"', 'has(input.s)'].map(test)).toEqual([true, false, false, true])
   })
 
   test('a body that cannot be read has no columns', () => {

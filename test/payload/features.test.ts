@@ -89,6 +89,12 @@ describe('values', () => {
     expect(table(featureReader(['a', 'b']).view(read(tfs, '{"instances":[[1,null],[NaN,2]]}')), ['a', 'b'])).toEqual([[1, null], [Number.NaN, 2]])
   })
 
+  test('cells of CSV as they were written, where they are to be texts', () => {
+    const names = ['zip', 'n']
+    const found = featureReader(names, names, ['zip']).view(read(mlflow, 'zip,n\n01234,1\n,2\n', 'text/csv'))
+    expect(table(found, names)).toEqual([['01234', 1], [null, 2]])
+  })
+
   test('lists, element by element', () => {
     const found = featureReader(['v', 'm', 'e']).view(read(rows, '[{"v":[1,2,3],"m":[[1,2],[3,4]],"e":[]},{"v":[4,5,6],"m":[[5,6],[7,8]],"e":[]}]'))
     expect([found.width(0), found.width(1), found.width(2)]).toEqual([3, 4, 0])

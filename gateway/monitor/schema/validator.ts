@@ -49,7 +49,7 @@ export class Validator {
     this.rules = features
     this.#known = features.length
     const names = features.map(({ name }) => name)
-    this.#reader = featureReader([...names, ...known], matrix ?? names)
+    this.#reader = featureReader([...names, ...known], matrix ?? names, features.filter(({ type }) => type === 'BYTES').map(({ name }) => name))
     this.#types = features.map(({ type }) => type)
     this.#min = Float64Array.from(features, ({ min }) => min)
     this.#max = Float64Array.from(features, ({ max }) => max)
@@ -65,7 +65,7 @@ export class Validator {
       if (width === 1 && rows < MANY) {
         for (let row = 0; row < rows; row++) {
           const value = view.value(feature, row)
-          const kind = this.#verdict(view, feature, row, value)
+          const kind = this.#judge(feature, value)
           if (kind !== FINE) found = note(found, feature, kind, row, value, 1)
         }
       } else found = this.#column(view, feature, width, found)
@@ -81,14 +81,14 @@ export class Validator {
     let all = found
     if (width < least) all = note(all, feature, SHORT, 0, width, rows)
     if (width > most) all = note(all, feature, LONG, 0, width, rows)
-    if (width === 1 && this.#types[feature] !== 'BYTES') {
+    if (width === 1) {
       const numbers = this.#room(rows)
       if (view.numbers(feature, numbers)) return this.#scan(feature, numbers, rows, all)
     }
     for (let row = 0; row < rows; row++) {
       for (let at = 0; at < width; at++) {
         const value = view.value(feature, row, at)
-        const kind = this.#verdict(view, feature, row, value)
+        const kind = this.#judge(feature, value)
         if (kind === FINE) continue
         all = note(all, feature, kind, row, value, 1)
         break
@@ -118,13 +118,6 @@ export class Validator {
     const room = new Float64Array(rows)
     if (rows <= MAX_NUMBERS) this.#numbers = room
     return room
-  }
-
-  #verdict(view: FeatureView, feature: number, row: number, value: FeatureValue): number {
-    const kind = this.#judge(feature, value)
-    if (kind !== TYPE || this.#types[feature] !== 'BYTES') return kind
-    const text = view.spelled(feature, row)
-    return text === undefined ? kind : this.#inDomain(feature, text)
   }
 
   #judge(feature: number, value: FeatureValue): number {
