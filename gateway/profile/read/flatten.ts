@@ -1,7 +1,7 @@
 /** Objects within rows become columns with dots in their names; lists of plain values stay lists. */
 import { type Cell, DataError, type Scalar } from './table.ts'
 
-/** Columns that are read, by names with dots. */
+/** Columns that are read, by names with dots. A name is that of all that lies within it, too. */
 export class Wanted {
   readonly #names: ReadonlySet<string> | null
   /** What stands before a dot in one of the names. */
@@ -14,7 +14,9 @@ export class Wanted {
   }
 
   has(name: string): boolean {
-    return this.#names === null || this.#names.has(name)
+    if (this.#names === null || this.#names.has(name)) return true
+    for (let dot = name.indexOf('.'); dot >= 0; dot = name.indexOf('.', dot + 1)) if (this.#names.has(name.slice(0, dot))) return true
+    return false
   }
 
   /** Whether the value under a key is, or may hold, something wanted. What is not need not be readable. */
