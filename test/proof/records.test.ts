@@ -26,7 +26,7 @@ beforeEach(async () => {
 })
 afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
-const config = (sink: string, more = '', max = '256MiB', state = join(folder, 'state')): string => `
+const config = (sink: string, more = '', max = '256MiB', state = join(folder, 'state'), onFull = 'drop_newest'): string => `
 state: ${state}
 drain: { grace: 10ms, deadline: 10s }
 sinks:
@@ -34,7 +34,7 @@ sinks:
 backends:
   ok: { answer: { status: 200, body: "ok" } }
 routes:
-  - { name: all, match: { path: "/**" }, backend: ok, plugins: [{ use: ${use}, options: { sink: lake, on_full: drop_newest, bytes: 700 } }] }
+  - { name: all, match: { path: "/**" }, backend: ok, plugins: [{ use: ${use}, options: { sink: lake, on_full: ${onFull}, bytes: 700 } }] }
 `
 const lake = (state?: string): string => config(`jsonl: ${join(folder, 'lake')}`, 'rotate: 2s,', '256MiB', state)
 const DEAD = 'cloudevents: "http://127.0.0.1:9"'
@@ -169,6 +169,22 @@ describe('records', () => {
     expect(after.accepted).toBe(counts.accepted)
     expect(after.dropped).toEqual(counts.dropped)
     expect(delivered().length).toBe(counts.accepted - counts.dropped['spool_full']!)
+  })
+
+  it('that the sink and newer ones both want go to one of them', { timeout: 60_000 }, async () => {
+    const file = config(`jsonl: ${join(folder, 'lake')}`, '', '128KiB', undefined, 'drop_oldest')
+    const weir = await startWeir(file, { threads: 2 })
+    const callers = new Callers(weir.port, CALLERS)
+    await expect.poll(async () => (await counted(weir)).dropped['dropped_oldest'], { timeout: 20_000, interval: 100 }).toBeGreaterThan(200)
+    await callers.stop()
+    await settled(weir)
+    const counts = await counted(weir)
+    await weir.stop()
+    const ids = delivered()
+    expect(new Set(ids).size).toBe(ids.length)
+    expect(ids.every((id) => callers.answered.has(id))).toBe(true)
+    expect(counts.accepted).toBe(callers.answered.size)
+    expect(callers.answered.size - ids.length).toBe(counts.dropped['dropped_oldest']! + counts.dropped['spool_full']!)
   })
 
   it.skipIf(!mounts())('of a full disk are counted, through a kill too (left out where this user may not mount)', { timeout: 60_000 }, async () => {
