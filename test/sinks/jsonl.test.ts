@@ -221,7 +221,7 @@ describe('exactly once', () => {
   test.each([false, true])('whenever the process dies (gzip: %s)', async (gzip) => {
     const step = fc.record({ count: fc.integer({ min: 1, max: 12 }), hours: fc.integer({ min: 1, max: 4 }), dies: fc.boolean(), rotates: fc.boolean() })
     await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 8 }), (steps) => run(steps, gzip)), { numRuns: 40 })
-  })
+  }, 90_000)
 
   test('a delivery that breaks off leaves nothing, and is made again', async () => {
     const sink = new JsonlSink(config(), deps())

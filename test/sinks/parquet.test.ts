@@ -41,6 +41,8 @@ async function written(records: readonly LogRecord[], change: Partial<ParquetSin
   return lake()
 }
 
+/** Files are synced, and others start Python: on a busy machine that takes a while. */
+const PATIENCE = 90_000
 /** A record of a route that speaks `rows`. */
 const rows = (id: number, request: unknown, response: unknown = { score: 0.5 }, change: Partial<LogRecord> = {}) => record(id, { format: 'rows', request: body(JSON.stringify(request)), response: body(JSON.stringify(response)), ...change })
 /** What the columns of one record hold, without those that hold nothing. */
@@ -71,7 +73,7 @@ describe('files', () => {
       expect(found[i]).toMatchObject({ record_id: String(i), input_a: i })
       expect(found[i]![`input_k${i % 3}`] ?? null).toBe(i % 7 === 0 ? i : null)
     }
-  }, 30_000)
+  }, PATIENCE)
 })
 
 describe('typed columns', () => {
@@ -188,7 +190,7 @@ describe('typed columns', () => {
         }
       })
     }), { numRuns: 25 })
-  })
+  }, PATIENCE)
 })
 
 describe('exactly once', () => {
@@ -212,7 +214,7 @@ describe('exactly once', () => {
       }
       expect((await lake()).map((row) => row['record_id']).toSorted()).toEqual(Array.from({ length: next }, (_, i) => String(i)).toSorted())
     }), { numRuns: 25 })
-  })
+  }, PATIENCE)
 
   test('a delivery that breaks off leaves nothing, and is made again', async () => {
     const sink = new ParquetSink(config(), deps())
@@ -258,7 +260,7 @@ describeWithFound(lakePython(), 'duckdb and pyarrow in the Python of WEIR_TEST_P
     expect(duckdb[1]).toEqual([[2, '2023-11-14T22:13:20+00:00', 'TIMESTAMP WITH TIME ZONE']])
     expect(schema).toMatchObject({ record_id: 'string', time: 'timestamp[ms, tz=UTC]', status: 'int32', flags: expect.stringContaining('list<'), request_headers: expect.stringContaining('map<string, string'), request_bytes: 'binary', request_length: 'int64', request_truncated: 'bool', duration_ms: 'double' })
     expect(arrow.map((row) => [row['record_id'], row['request'], row['sent_bytes'], row['route'], row['flags']])).toEqual([['a', '{"x":1}', { hex: 'ff00' }, 'score', ['retried']], ['b', null, null, 'score', []]])
-  })
+  }, PATIENCE)
 
   test('typed columns by SQL, of one row and of several, over files of different columns', async () => {
     const sink = new ParquetSink(config(), deps())
@@ -276,7 +278,7 @@ describeWithFound(lakePython(), 'duckdb and pyarrow in the Python of WEIR_TEST_P
     expect(duckdb[2]).toEqual([[70.5, [1, 2, 3]]])
     expect(duckdb[3]).toEqual([[29]])
     expect(arrow).toHaveLength(4)
-  })
+  }, PATIENCE)
 
   test('nested lists, integers of tensors, NaN and nulls within lists', async () => {
     const tensors = (id: number, shape: number[], data: unknown[]) => record(id, { format: 'oip', request: body(JSON.stringify({ inputs: [{ name: 'x', datatype: 'INT64', shape, data }] })) })
@@ -284,12 +286,12 @@ describeWithFound(lakePython(), 'duckdb and pyarrow in the Python of WEIR_TEST_P
     const { duckdb } = read("SELECT input_x_rows, input_x FROM {lake} WHERE record_id < '3' ORDER BY record_id", "SELECT input_y_rows FROM {lake} WHERE record_id = '3'")
     expect(duckdb[0]).toEqual([[[[1, 2], [3, 4]], null], [null, [5, 6]]])
     expect(duckdb[1]).toEqual([[[[1.5, null], [2.5, 3.5]]]])
-  })
+  }, PATIENCE)
 
   test('20,001 records are 20,001 rows', async () => {
     await written(Array.from({ length: 20_001 }, (_, i) => rows(i, { a: i, s: `s${i % 100}` })))
     const { duckdb } = read('SELECT count(*), count(DISTINCT record_id), sum(input_a), count(DISTINCT input_s), sum(length(request)) FROM {lake}')
     // Sum of 0 … 20,000.
     expect(duckdb[0]![0]).toMatchObject([20_001, 20_001, 200_010_000, 100, expect.anything()])
-  })
+  }, PATIENCE)
 })
