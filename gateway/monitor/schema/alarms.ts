@@ -13,7 +13,7 @@ export const WEEK_MS = 604_800_000
 /** Rows that are judged together at least: one caller with two odd requests is no news. */
 const LEAST_ROWS = 30
 /** That the share is still half of what it was is given up at this level. */
-const ENDED = 0.01
+const ENDED = 1e-4
 
 /** One share that is watched. */
 export interface Test {
@@ -33,7 +33,9 @@ export interface Active {
   readonly anomaly: string
   readonly statistic: string
   readonly since: number
-  readonly share: number
+  /** Rows up to the last window that showed it, and how many of them did: the first window alone tells more than is true. */
+  rows: number
+  count: number
   /** Rows since the last window that showed it, and how many of them did. */
   quietRows: number
   quietCount: number
@@ -98,15 +100,17 @@ export class Judge {
     const known = active.get(key)
     const many = count > rows * test.tolerated && binomialAtLeast(count, rows, test.tolerated) <= this.alpha
     if (many && known !== undefined) {
+      known.rows += known.quietRows + rows
+      known.count += known.quietCount + count
       known.quietRows = known.quietCount = 0
     } else if (many) {
       const { feature, anomaly, statistic } = test
-      active.set(key, { feature, anomaly, statistic, since: time, share: count / rows, quietRows: 0, quietCount: 0 })
+      active.set(key, { feature, anomaly, statistic, since: time, rows, count, quietRows: 0, quietCount: 0 })
       alarms.push({ time, kind: 'schema', feature, statistic, score: count / rows, threshold: this.critical(rows, test.tolerated), reason: reasonOf(test, pool, count, rows, poolFrom, time) })
     } else if (known !== undefined) {
       known.quietRows += rows
       known.quietCount += count
-      if (binomialAtMost(known.quietCount, known.quietRows, known.share / 2) > ENDED) return
+      if (binomialAtMost(known.quietCount, known.quietRows, known.count / known.rows / 2) > ENDED) return
       active.delete(key)
       ended.push({ feature: test.feature, anomaly: test.anomaly, since: known.since, time })
     }

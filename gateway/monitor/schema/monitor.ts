@@ -170,7 +170,7 @@ export class SchemaMonitor {
       const known = active.has(`${anomaly} `)
       if (!odd) active.delete(`${anomaly} `)
       if (!odd || known) return []
-      active.set(`${anomaly} `, { feature: '', anomaly, statistic: 'rows', since: time, share: 1, quietRows: 0, quietCount: 0 })
+      active.set(`${anomaly} `, { feature: '', anomaly, statistic: 'rows', since: time, rows: 1, count: 1, quietRows: 0, quietCount: 0 })
       return [{ time, kind: 'schema', feature: '', statistic: 'rows', score: rows, threshold, reason: `${anomaly}: ${rows} rows in ${window / 1000} s up to ${new Date(time).toISOString()}, expected ${leastRows} to ${mostRows}` }]
     }
     return [...(leastRows > 0 ? check(FEW_ROWS, rows < leastRows, leastRows) : []), ...(mostRows < Infinity ? check(MANY_ROWS, rows > mostRows, mostRows) : [])]
