@@ -31,9 +31,9 @@ export function describeColumn(column: Collector, { role, why }: Role, rows: num
   const { store } = column
   const watched = role === 'feature' || role === 'label' || role === 'prediction'
   const presence = presenceOf(column, rows)
-  const numeric = watched && store instanceof NumberStore && store.count > 0 ? numericOf(store, sentinelsOf(store)) : null
-  const categorical = watched ? categoricalOf(store) : null
   const sentinels = watched ? sentinelsOf(store) : []
+  const numeric = watched && store instanceof NumberStore && store.count > 0 ? numericOf(store, sentinels) : null
+  const categorical = watched ? categoricalOf(store) : null
   const floors = watched && (store instanceof NumberStore || store instanceof TextStore) ? (store.hours?.floors(hours) ?? null) : null
   const season = watched ? seasonOf(store, hours) : null
   const facts: Facts = { role, roleWhy: why, type: typeOf(store), store, presence, numeric, categorical, sentinels, lists: column.most !== 1 || column.least !== 1 }

@@ -30,9 +30,20 @@ export function candidatesOf(sorted: Float64Array): Map<number, number> {
 export function numberSentinels(counts: ReadonlyMap<number, number>, count: number, sorted: Float64Array, whole: boolean): Sentinel[] {
   return [...counts].flatMap(([value, n]): Sentinel[] => {
     if (n < 2 || n < LEAST_SHARE * count) return []
-    const why = standsApart(value, sorted.filter((other) => other !== value), whole)
+    const why = standsApart(value, without(sorted, value), whole)
     return why === null ? [] : [{ value, share: rounded(n / count), why }]
   }).sort((a, b) => b.share - a.share)
+}
+
+/** The others of a sorted sample. */
+function without(sorted: Float64Array, value: number): Float64Array {
+  const from = sorted.indexOf(value)
+  if (from < 0) return sorted
+  const to = sorted.lastIndexOf(value) + 1
+  const others = new Float64Array(sorted.length - (to - from))
+  others.set(sorted.subarray(0, from))
+  others.set(sorted.subarray(to), from)
+  return others
 }
 
 /** Why a value is none, where people would ask. */
