@@ -142,12 +142,12 @@ describe('what becomes of records', () => {
     expect(await make().deliver([record(1)])).toEqual({ delivered: 1, rejected: 0, error: null })
   })
 
-  test.each([400, 401, 404, 413, 415, 422])('%i is refused for good', async (status) => {
+  test.each([400, 405, 413, 415, 422])('%i is refused for good', async (status) => {
     statuses(status, status)
     expect(await make().deliver([record(1)])).toEqual({ delivered: 0, rejected: 1, error: null })
   })
 
-  test.each([301, 408, 429, 500, 502, 503, 504])('%i comes again', async (status) => {
+  test.each([301, 401, 403, 404, 408, 429, 500, 502, 503, 504])('%i comes again', async (status) => {
     const sink = make()
     statuses(status, status)
     const first = await sink.deliver([record(1)])
@@ -155,6 +155,22 @@ describe('what becomes of records', () => {
     expect(first.error!.message).toContain(String(status))
     statuses()
     expect(await sink.deliver([record(1)])).toEqual({ delivered: 1, rejected: 0, error: null })
+  })
+
+  test.each([[401, 'check the credentials'], [403, 'what they may do'], [404, 'check the path']])('%i is mended by somebody, and the last error says where: %s', async (status, what) => {
+    statuses(status, status)
+    const { error } = await make().deliver([record(1)])
+    expect(error!.message).toContain(`the receiver answered ${status}: `)
+    expect(error!.message).toContain(what)
+  })
+
+  test('a batch that meets a wrong path waits as a whole: nothing is tried one by one or given up', async () => {
+    const sink = make({ batch: 10 })
+    receiver.answer = (_request, response) => void response.writeHead(404).end()
+    expect(await sink.deliver([record(1), record(2)])).toMatchObject({ delivered: 0, rejected: 0, error: expect.any(Error) })
+    expect(receiver.received).toHaveLength(1)
+    statuses()
+    expect(await sink.deliver([record(1), record(2)])).toEqual({ delivered: 2, rejected: 0, error: null })
   })
 
   test('from the front: what the receiver took behind a failure is not sent again', async () => {

@@ -1,6 +1,9 @@
 /**
  * CloudEvents over HTTP: each event by itself in binary mode, or several as a JSON batch. At least once: what the receiver did not take
  * comes again, and what it took behind that is remembered until its turn comes, so that only a crash sends an event twice.
+ *
+ * Refused for good is an event that the receiver does not want (400, 413, 422, …). Credentials or a path that are wrong (401, 403, 404) say
+ * nothing about the event and somebody will mend them: records wait in the spool until then, and the last error says why.
  */
 import type { CloudEventsSinkConfig } from '../../../config/config.ts'
 import { type Call, type Called, CallError, Calls } from '../../calls.ts'
@@ -14,8 +17,10 @@ const ROWS = 200
 const BYTES = 8 << 20
 /** Bytes of one JSON batch; an event that is larger goes alone. */
 export const MAX_BATCH_BYTES = 1 << 20
-/** 4xx that are about the moment, not about the event. */
-const LATER = [408, 429]
+/** 4xx that are about the moment or about what was configured, here or there; not about the event. */
+const LATER = [401, 403, 404, 408, 429]
+/** What whoever reads the last error can do about it. */
+const MISCONFIGURED: Readonly<Record<number, string>> = { 401: ': check the credentials in `headers`', 403: ': check the credentials in `headers` and what they may do', 404: ': check the path of `cloudevents`' }
 
 type Outcome = 'delivered' | 'rejected'
 
@@ -166,7 +171,7 @@ export class CloudEventsSink implements Sink {
   #later({ status, field }: Called): Error {
     const wait = retryAfter(field('retry-after'), this.#clock.wall())
     if (wait > 0) this.#notBefore = this.#clock.now() + Math.min(wait, this.#config.delivery.max_backoff_ms)
-    return new Error(`the receiver answered ${status}`)
+    return new Error(`the receiver answered ${status}${MISCONFIGURED[status] ?? ''}`)
   }
 }
 
