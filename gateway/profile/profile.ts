@@ -43,7 +43,7 @@ export interface FeatureProfile {
   readonly why: readonly string[]
 }
 
-/** An empirical noise floor (NannyML's thresholds from reference chunks). Over windows: "0.5", "0.9" (nearest rank) and "max". */
+/** An empirical noise floor (NannyML's thresholds from reference chunks). Quantiles over windows (nearest rank): "0.5", "0.9" and "1", the largest. */
 export interface Floor {
   /** Windows compared, and the median number of values in one. Windows with less than 30 are left out. */
   readonly windows: number

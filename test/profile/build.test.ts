@@ -223,15 +223,15 @@ describe('windows', () => {
     const { floors, season } = (await profileOf(csvOf(noise))).features['v']!
     expect([floors!['1h']!.windows, floors!['6h']!.windows, floors!['1d']!.windows]).toEqual([480, 80, 20])
     expect([floors!['1h']!.rows, floors!['6h']!.rows, floors!['1d']!.rows]).toEqual([60, 360, 1_440])
-    expect(floors!['1d']!.js_bits['max']).toBeLessThan(0.005)
+    expect(floors!['1d']!.js_bits['1']).toBeLessThan(0.005)
     expect(Math.max(-season!.low, season!.high)).toBeLessThan(0.05)
   })
 
   test('a daily season shows in hours and not in days', async () => {
     const { floors, season, numeric } = (await profileOf(csvOf((i) => noise(i) + (Math.floor(i / 60) % 24 === 20 ? 2_000 : 0)))).features['v']!
-    expect(floors!['1h']!.js_bits['max']).toBeGreaterThan(0.5)
-    expect(floors!['1h']!.l_infinity['max']).toBeGreaterThan(0.8)
-    expect(floors!['1d']!.js_bits['max']).toBeLessThan(0.005)
+    expect(floors!['1h']!.js_bits['1']).toBeGreaterThan(0.5)
+    expect(floors!['1h']!.l_infinity['1']).toBeGreaterThan(0.8)
+    expect(floors!['1d']!.js_bits['1']).toBeLessThan(0.005)
     // One hour of 24 is 2,000 higher: 2,000 × 23 / 24 above the mean of all.
     expect(season!.high).toBeCloseTo((2_000 * 23) / 24 / numeric!.sd, 1)
     expect(season!.unit).toBe('sd')

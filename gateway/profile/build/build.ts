@@ -42,7 +42,7 @@ class Builder {
   #rows = 0
   #from = Infinity
   #to = -Infinity
-  /** For messages: the most columns a batch had. */
+  /** The most columns a batch had: what a column may keep of its first values depends on it. */
   #width = 1
 
   constructor(time: string | null) {

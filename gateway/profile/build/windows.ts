@@ -129,7 +129,7 @@ function floorOf(windows: readonly Float64Array[], whole: Float64Array): Floor |
 }
 
 function quantiles(values: readonly number[]): Record<string, number> {
-  return { '0.5': rounded(nearest(values, 0.5)), '0.9': rounded(nearest(values, 0.9)), max: rounded(Math.max(...values)) }
+  return { '0.5': rounded(nearest(values, 0.5)), '0.9': rounded(nearest(values, 0.9)), '1': rounded(Math.max(...values)) }
 }
 
 /** Nearest rank. */
