@@ -8,7 +8,7 @@ import { openLake } from '../profile/read/lake.ts'
 import { dataFiles, openTable } from '../profile/read/open.ts'
 import { type Batch, DataError, type Table } from '../profile/read/table.ts'
 import { profileText } from '../profile/write.ts'
-import type { ProfileOrder } from './arguments.ts'
+import type { ProfileOrder } from './orders.ts'
 import { progressBar } from './progress.ts'
 import type { Terminal } from './run.ts'
 
@@ -28,8 +28,8 @@ export async function profile(order: ProfileOrder, terminal: Terminal): Promise<
 async function make(order: ProfileOrder, terminal: Terminal): Promise<void> {
   const files = dataFiles(order.data)
   const { table, predictions } = await open(order)
-  const bar = progressBar(table.progress, terminal)
   const source = { file: order.data.map((path) => basename(path)).join(', '), sha256: await sha256Of(files) }
+  const bar = progressBar(table.progress, terminal)
   const made = await buildProfile(table, { ...order, ...(predictions !== null && { predictions }) }, source, bar.tick).finally(bar.end)
   refuseUnknown(order.columns, Object.keys(made.features))
   for (const note of table.notes) terminal.error(`weir: ${note}\n`)
