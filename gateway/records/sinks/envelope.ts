@@ -53,6 +53,12 @@ export function segment(name: string): string {
   return safe === '' || safe.startsWith('.') ? `_${safe}` : safe
 }
 
+/** Where the rows of a record lie in a lake, Hive's way: readers take the names for columns. */
+export function partitionOf({ route, time }: LogRecord): string {
+  const { date, hour } = hourOf(time)
+  return `route=${segment(route)}/date=${date}/hour=${hour}`
+}
+
 /**
  * The record as one line of JSON. `time` is ISO 8601; fields of heads are objects. A body that is JSON stands there as it is; any other
  * one, or a part of one, as `{"base64": …}`, and `<body>_base64` is true then. `<body>_type`, `_encoding`, `_length` and `_truncated` are

@@ -9,18 +9,12 @@ import { readFile } from 'node:fs/promises'
 import type { ParquetSinkConfig } from '../../../config/config.ts'
 import type { LogRecord } from '../record.ts'
 import type { Batch, Delivery, Sink, SinkDeps, SinkState } from '../sink.ts'
-import { hourOf, segment } from './envelope.ts'
+import { partitionOf } from './envelope.ts'
 import { Folder } from './folder.ts'
-import { envelopeOf, RESERVED, typedOf } from './rows.ts'
-import { parquetOf, type TableColumn } from './table.ts'
-import { type Known, TypedColumns } from './typed.ts'
+import { ParquetFiles } from './parquet_files.ts'
 
 /** Bytes of records that make a file at most: with their columns and the file itself they are several times this in memory. */
 const BYTES = 32 << 20
-/** Routes whose columns are kept in memory. */
-const MAX_ROUTES = 100
-/** Readers of data lakes leave out names that begin with a dot. */
-const COLUMNS_FILE = '.columns.json'
 
 interface State {
   readonly kind: 'parquet'
@@ -38,12 +32,17 @@ export class ParquetSink implements Sink {
   #id = randomBytes(4).toString('hex')
   #seq = 0
   #broken = false
-  readonly #routes = new Map<string, TypedColumns>()
+  readonly #files: ParquetFiles
 
   constructor(config: ParquetSinkConfig, { log }: SinkDeps) {
     this.#config = config
     this.#log = log
     this.#folder = new Folder(config.path, config.name)
+    const folder = this.#folder
+    this.#files = new ParquetFiles(config.name, config.columns, log, {
+      read: (file) => readFile(folder.at(file), 'utf8').catch(() => null),
+      write: (file, text) => folder.write(file, Buffer.from(text)),
+    })
     this.batch = { rows: config.max_rows, bytes: BYTES, wait_ms: config.rotate_ms }
   }
 
@@ -65,7 +64,7 @@ export class ParquetSink implements Sink {
     await this.#folder.announce(this.#seq + 1, [...parts.keys()])
     let rejected = 0
     for (const [file, own] of parts) {
-      const bytes = await this.#file(own)
+      const bytes = await this.#files.bytesOf(own)
       if (bytes === null) rejected += own.length
       else await this.#folder.write(file, bytes)
     }
@@ -86,73 +85,13 @@ export class ParquetSink implements Sink {
   #parts(records: readonly LogRecord[]): Map<string, LogRecord[]> {
     const parts = new Map<string, LogRecord[]>()
     for (const record of records) {
-      const { date, hour } = hourOf(record.time)
-      const file = `route=${segment(record.route)}/date=${date}/hour=${hour}/part-${this.#id}-${this.#seq + 1}.parquet`
+      const file = `${partitionOf(record)}/part-${this.#id}-${this.#seq + 1}.parquet`
       const own = parts.get(file)
       if (own === undefined) parts.set(file, [record])
       else own.push(record)
     }
     return parts
   }
-
-  /** The file of records of one route. @returns null: it cannot be written, which no further attempt changes */
-  async #file(records: readonly LogRecord[]): Promise<Uint8Array | null> {
-    const { route } = records[0]!
-    const envelope = envelopeOf(records)
-    const about = { weir_route: route }
-    const typed = this.#config.columns ? await this.#typed(route, records) : []
-    try {
-      return parquetOf([...envelope, ...typed], records.length, about)
-    } catch (error) {
-      this.#log.warn('typed columns of a route cannot be written; its records are written without', { sink: this.#config.name, route, reason: (error as Error).message })
-    }
-    try {
-      return parquetOf(envelope, records.length, about)
-    } catch (error) {
-      this.#log.error('records cannot be written as Parquet', { sink: this.#config.name, route, records: records.length, reason: (error as Error).message })
-      return null
-    }
-  }
-
-  async #typed(route: string, records: readonly LogRecord[]): Promise<TableColumn[]> {
-    const known = await this.#columnsOf(route)
-    const columns = typedOf(records, known)
-    if (known.size > known.saved) {
-      await this.#folder.write(columnsFile(route), Buffer.from(JSON.stringify(known.list)))
-      known.saved = known.size
-    }
-    if (known.dropped > 0) this.#log.warn('a route has more columns than a file takes; the bodies hold them all', { sink: this.#config.name, route, values: known.dropped })
-    known.dropped = 0
-    return columns
-  }
-
-  /** What the route has had so far, so that files of all times have the same columns and types. */
-  async #columnsOf(route: string): Promise<TypedColumns> {
-    let found = this.#routes.get(route)
-    if (found === undefined) {
-      const text = await readFile(this.#folder.at(columnsFile(route)), 'utf8').catch(() => '[]')
-      found = new TypedColumns(knownOf(text), RESERVED)
-      if (this.#routes.size >= MAX_ROUTES) this.#routes.clear()
-      this.#routes.set(route, found)
-    }
-    return found
-  }
-}
-
-const columnsFile = (route: string): string => `route=${segment(route)}/${COLUMNS_FILE}`
-
-/** Nothing of a file that somebody spoilt: then types are learnt anew. */
-function knownOf(text: string): Known[] {
-  try {
-    const list = JSON.parse(text) as Known[]
-    return list.every(isKnown) ? list : []
-  } catch {
-    return []
-  }
-}
-
-function isKnown({ side, name, role, column, kind, depth }: Known): boolean {
-  return ['input', 'output'].includes(side) && ['', 'rows', 'text'].includes(role) && typeof name === 'string' && typeof column === 'string' && ['double', 'int64', 'boolean', 'string'].includes(kind) && [0, 1, 2].includes(depth)
 }
 
 /** null: of another kind of sink, or none. */
