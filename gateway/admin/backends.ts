@@ -3,7 +3,7 @@
  * and ejects for itself, so the line shows the worst state and how many threads share it.
  */
 import type { EndpointState } from '../upstream/state.ts'
-import type { ThreadError, ThreadReport } from './control.ts'
+import type { BackendStates, ThreadError, ThreadReport } from './control.ts'
 
 /** Worst last. */
 const STATES = ['available', 'probing', 'ejected', 'unhealthy'] as const
@@ -44,7 +44,7 @@ export interface BackendLines {
 }
 
 /** @returns backends in the order of the first thread that knows them, and the threads that did not answer */
-export function mergeBackends(reports: readonly ThreadReport[]): { readonly backends: BackendLines[]; readonly errors: ThreadError[] } {
+export function mergeBackends(reports: readonly ThreadReport<BackendStates>[]): { readonly backends: BackendLines[]; readonly errors: ThreadError[] } {
   const errors: ThreadError[] = []
   const byName = new Map<string, Map<string, Seen[]>>()
   for (const report of reports) {

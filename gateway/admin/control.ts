@@ -3,6 +3,7 @@ import type { Issue } from '../../config/config.ts'
 import type { RegistryView } from '../metrics.ts'
 import type { Refusal } from '../models/operator.ts'
 import type { AdminRequest } from '../plugin.ts'
+import type { Raised } from '../telemetry/alarms.ts'
 import type { EndpointState } from '../upstream/state.ts'
 
 export interface AdminControl {
@@ -13,7 +14,13 @@ export interface AdminControl {
   /** In the order of matching; plain data. */
   routes(): readonly unknown[]
   /** What every data thread knows of the endpoints of its backends. */
-  backends(): Promise<readonly ThreadReport[]>
+  backends(): Promise<readonly ThreadReport<BackendStates>[]>
+  /** How the records of every sink stand. */
+  records(): Promise<RecordsReport>
+  /** The last alarms that monitors raised, on whichever thread. */
+  alarms(): Promise<readonly ThreadReport<readonly Raised[]>[]>
+  /** `GET /state` of every plugin of this name, in the order of routes. */
+  states(plugin: string): Promise<readonly StateReport[]>
   /** Every version with its state; plain data. */
   models(): unknown
   /** Loads or unloads all versions of a model of the repository. @returns null, or why not */
@@ -47,7 +54,26 @@ export interface ConfigReport {
 }
 
 /** What one data thread said. */
-export type ThreadReport = { readonly thread: number; readonly value: Readonly<Record<string, readonly EndpointState[]>> } | ThreadError
+export type ThreadReport<T> = { readonly thread: number; readonly value: T } | ThreadError
+
+/** By backend. */
+export type BackendStates = Readonly<Record<string, readonly EndpointState[]>>
+
+export interface RecordsReport {
+  /** Plain data, a line each; what the records thread knows of it is null where that did not answer. */
+  readonly sinks: readonly unknown[]
+  /** Why the records thread did not answer. */
+  readonly error: string | null
+}
+
+/** What one plugin of one route shows; `errors` of the threads that did not answer. */
+export interface StateReport {
+  readonly route: string
+  /** With `#2` for the second of its name in the route. */
+  readonly plugin: string
+  readonly state: unknown
+  readonly errors: readonly ThreadError[]
+}
 
 export interface ThreadError {
   readonly thread: number

@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts'
 import { exposition, EXPOSITION_TYPE, processMetrics } from '../metrics.ts'
 import { mergeBackends } from './backends.ts'
 import type { AdminControl, ThreadError } from './control.ts'
+import { newestAlarms, statesOf } from './monitors.ts'
 
 /** A request that passed the guards. */
 export interface Asked {
@@ -50,6 +51,10 @@ export function endpointsOf(control: AdminControl, clock: Clock): Endpoint[] {
     { path: '/routes', methods: ['GET'], summary: 'routes in the order of matching', answer: () => ok({ routes: control.routes() }) },
     { path: '/routes/', methods: ['GET', 'POST'], summary: '/routes/<route>/<plugin>/<path>: what a plugin shows', answer: (asked) => plugin(control, clock, asked) },
     { path: '/backends', methods: ['GET'], summary: 'endpoints of every backend: whether they are asked, why not, and what each data thread sees', answer: () => backends(control, clock) },
+    { path: '/records', methods: ['GET'], summary: 'what became of the records of every sink: accepted = delivered + dropped + pending', answer: () => records(control, clock) },
+    { path: '/alarms', methods: ['GET'], summary: 'the last alarms of schema, drift, labels and quality, the newest first', answer: () => alarms(control, clock) },
+    { path: '/drift', methods: ['GET'], summary: 'of every route with `drift`: scores with their noise, counts and reasons', answer: () => states(control, clock, 'drift', 'drift') },
+    { path: '/quality', methods: ['GET'], summary: 'of every route with `labels`: coverage, delay and measures of quality with their bounds', answer: () => states(control, clock, 'labels', 'quality') },
     { path: '/models', methods: ['GET'], summary: 'models and their versions', answer: async () => ok({ models: await within(clock, ASK_MS, control.models()) }) },
     { path: '/models/', methods: ['POST'], summary: '/models/<name>/load and /unload: all versions of one model', answer: (asked) => repository(control, clock, asked) },
     { path: '/reload', methods: ['POST'], summary: 'load the file again; a bad one changes nothing', answer: () => reload(control, clock) },
@@ -89,6 +94,23 @@ async function backends(control: AdminControl, clock: Clock): Promise<Answered> 
   const reports = await within(clock, ASK_MS, control.backends())
   const { backends, errors } = mergeBackends(reports)
   return errors.length === 0 ? ok({ backends }) : partial(errors, { backends }, errors.length < reports.length)
+}
+
+async function records(control: AdminControl, clock: Clock): Promise<Answered> {
+  const { sinks, error } = await within(clock, ASK_MS, control.records())
+  // The counts are shared memory: they are there whatever the records thread does.
+  return ok(error === null ? { records: sinks } : { records: sinks, errors: [{ thread: 'records', error }] })
+}
+
+async function alarms(control: AdminControl, clock: Clock): Promise<Answered> {
+  const reports = await within(clock, ASK_MS, control.alarms())
+  const { alarms, errors } = newestAlarms(reports)
+  return errors.length === 0 ? ok({ alarms }) : partial(errors, { alarms }, errors.length < reports.length)
+}
+
+async function states(control: AdminControl, clock: Clock, plugin: string, key: string): Promise<Answered> {
+  const { states, errors, some } = statesOf(await within(clock, ASK_MS, control.states(plugin)))
+  return errors.length === 0 ? ok({ [key]: states }) : partial(errors, { [key]: states }, some)
 }
 
 /** Some threads did not answer: what there is, and who is missing. */

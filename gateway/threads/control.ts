@@ -10,6 +10,7 @@ import type { Refusal } from '../models/operator.ts'
 import { RepositoryMetrics } from '../models/repository/metrics.ts'
 import type { Log } from '../plugin.ts'
 import { Drain } from '../server/drain.ts'
+import type { Raised } from '../telemetry/alarms.ts'
 import type { EndpointState } from '../upstream/state.ts'
 import { controlMetrics } from '../vital.ts'
 import { Crew, type DataThread, type Spawned } from './crew.ts'
@@ -39,6 +40,9 @@ export interface ThreadError {
   readonly error: string
 }
 
+/** What one thread told. */
+export type Said<T> = { readonly thread: number; readonly value: T } | ThreadError
+
 export interface Status {
   readonly state: 'starting' | 'serving' | 'draining'
   readonly ready: boolean
@@ -49,6 +53,9 @@ export interface Status {
 const PREPARE_MS = 120_000
 const QUICK_MS = 5_000
 const CUT_MS = 1_000
+/** For what is shown: less than the admin listener waits, so that it tells what the others say, and who did not answer. */
+const TELL_MS = 1_500
+
 export class Control {
   readonly #options: ControlOptions
   readonly #crew: Crew
@@ -211,14 +218,17 @@ export class Control {
   }
 
   /** What every thread knows of its backends. */
-  async backends(): Promise<({ readonly thread: number; readonly value: Readonly<Record<string, readonly EndpointState[]>> } | ThreadError)[]> {
-    const threads = this.#crew.threads()
-    const results = await this.#crew.each('backends', [], QUICK_MS)
-    return results.map((result, i) => ({ thread: threads[i]!.index, ...(result.status === 'fulfilled' ? { value: result.value } : { error: message(result.reason) }) }))
+  backends(): Promise<Said<Readonly<Record<string, readonly EndpointState[]>>>[]> {
+    return this.#told(this.#crew.each('backends', [], TELL_MS))
+  }
+
+  /** The last alarms of every thread. */
+  alarms(): Promise<Said<readonly Raised[]>[]> {
+    return this.#told(this.#crew.each('alarms', [], TELL_MS))
   }
 
   /** How the records of every sink stand. */
-  records(): Promise<RecordsReport[]> {
+  records(): Promise<RecordsReport> {
     return this.#recording.report()
   }
 
@@ -230,7 +240,7 @@ export class Control {
   /** Calls an admin route of a plugin on every thread; their answers are put together by one of them. */
   async plugin(call: PluginCall): Promise<{ readonly answer: PluginAnswer; readonly errors: readonly ThreadError[] }> {
     const threads = this.#crew.threads()
-    const results = await this.#crew.each('plugin', [call], QUICK_MS)
+    const results = await this.#crew.each('plugin', [call], TELL_MS)
     const errors = results.flatMap((result, i) => (result.status === 'rejected' ? [{ thread: threads[i]!.index, error: message(result.reason) }] : []))
     const answers = values(results)
     const other = answers.find(({ kind }) => kind !== 'value')
@@ -238,6 +248,13 @@ export class Control {
     const parts = answers.flatMap((answer) => (answer.kind === 'value' ? [answer.value] : []))
     const value = parts.length === 0 ? null : await threads[results.findIndex(({ status }) => status === 'fulfilled')]!.link.ask('merge', [call, parts], QUICK_MS)
     return { answer: { kind: 'value', value }, errors }
+  }
+
+  /** @param asked every serving thread, in this turn */
+  async #told<T>(asked: Promise<PromiseSettledResult<T>[]>): Promise<Said<T>[]> {
+    const threads = this.#crew.threads()
+    const results = await asked
+    return results.map((result, i) => ({ thread: threads[i]!.index, ...(result.status === 'fulfilled' ? { value: result.value } : { error: message(result.reason) }) }))
   }
 
   #modelOrders(thread: number): ModelOrders {

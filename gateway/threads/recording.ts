@@ -21,8 +21,8 @@ export interface RecordingOptions {
   spawn(data: RecordsData): Spawned
 }
 
-/** What `/records` tells of one sink. `accepted = delivered + Σ dropped + pending`, read at one moment. */
-export interface RecordsReport {
+/** What is told of one sink. `accepted = delivered + Σ dropped + pending`, read at one moment. */
+export interface SinkRecords {
   readonly sink: string
   readonly kind: SinkConfig['kind']
   readonly accepted: number
@@ -34,12 +34,21 @@ export interface RecordsReport {
   readonly delivery: Omit<SinkReport, 'sink' | 'kind'> | null
 }
 
+/** What `/records` tells. */
+export interface RecordsReport {
+  readonly sinks: readonly SinkRecords[]
+  /** Why the records thread did not answer. */
+  readonly error: string | null
+}
+
 interface Running {
   readonly worker: Spawned
   readonly link: Link<RecordsKeeperOrders, RecordsOrders>
 }
 
 const QUICK_MS = 5_000
+/** Less than the admin listener waits, so that it tells the counts and who did not answer. */
+const REPORT_MS = 1_500
 const FIRST_DELAY_MS = 100
 const MAX_DELAY_MS = 30_000
 /** Counts are shown once they have what earlier processes left, so that no scrape sees them begin at 0; after this long without, anyway. */
@@ -100,11 +109,16 @@ export class Recording {
     return [this.#view]
   }
 
-  async report(): Promise<RecordsReport[]> {
-    const delivery = await this.#running?.link.ask('report', [], QUICK_MS).catch(() => null)
+  async report(): Promise<RecordsReport> {
+    const said = await this.#running?.link.ask('report', [], REPORT_MS).catch((error: Error) => error)
+    const error = said instanceof Error ? said.message : null
+    return { sinks: this.#sinksWith(said instanceof Error || said === undefined ? [] : said), error }
+  }
+
+  #sinksWith(delivery: readonly SinkReport[]): SinkRecords[] {
     return [...this.#sinks.values()].map(({ name, kind, spool }) => {
       const { accepted, delivered, dropped, pending, bytes } = this.#counts(name)
-      const { sink: _sink, kind: _kind, ...rest } = delivery?.find(({ sink }) => sink === name) ?? {}
+      const { sink: _sink, kind: _kind, ...rest } = delivery.find(({ sink }) => sink === name) ?? {}
       return {
         sink: name, kind, accepted, delivered, dropped: Object.fromEntries(DROP_REASONS.map((reason, i) => [reason, dropped[i]])) as Record<DropReason, number>,
         pending: { records: pending, bytes }, max_bytes: spool.max_bytes, delivery: 'state' in rest ? (rest as Omit<SinkReport, 'sink' | 'kind'>) : null,

@@ -10,7 +10,7 @@ describe('reading', () => {
     const { json } = await (await start()).get('/')
     const { endpoints } = json as { endpoints: { path: string; methods: string[] }[] }
     expect(endpoints.map(({ path, methods }) => `${methods.join('|')} ${path}`)).toEqual([
-      'GET /metrics', 'GET /ready', 'GET /healthz', 'GET /config', 'GET /routes', 'GET|POST /routes/<…>', 'GET /backends', 'GET /models', 'POST /models/<…>', 'POST /reload', 'POST /drain',
+      'GET /metrics', 'GET /ready', 'GET /healthz', 'GET /config', 'GET /routes', 'GET|POST /routes/<…>', 'GET /backends', 'GET /records', 'GET /alarms', 'GET /drift', 'GET /quality', 'GET /models', 'POST /models/<…>', 'POST /reload', 'POST /drain',
     ])
   })
 
@@ -105,6 +105,47 @@ describe('GET /backends', () => {
     expect(status).toBe(500)
     expect(text).not.toContain('secret detail')
     expect(admin.logged).toEqual(['an admin request failed'])
+  })
+})
+
+describe('what monitors and records tell', () => {
+  const raised = (time: number, reason: string) => ({ time, route: 'fraud', plugin: 'drift', kind: 'drift', feature: 'age', statistic: 'js_bits', score: 0.2, threshold: 0.05, reason }) as const
+  const dead = { thread: 1, error: 'data thread 1 died' }
+
+  it('GET /records gives the counts even when the records thread is silent, and says so', async () => {
+    const sinks = [{ sink: 'lake', accepted: 3, delivered: 2, pending: { records: 1, bytes: 900 }, delivery: null }]
+    expect(await (await start()).get('/records')).toMatchObject({ status: 200, json: { records: [{ sink: 'lake', accepted: 0 }] } })
+    const silent = await (await start({ records: async () => ({ sinks, error: 'no answer to "report" within 1500 ms' }) })).get('/records')
+    expect([silent.status, silent.json]).toEqual([200, { records: sinks, errors: [{ thread: 'records', error: 'no answer to "report" within 1500 ms' }] }])
+  })
+
+  it('GET /alarms puts those of all threads in order, the newest first', async () => {
+    const at = Date.UTC(2026, 0, 31, 12)
+    const reports = [{ thread: 0, value: [raised(at, 'first'), raised(at + 2000, 'fourth')] }, { thread: 1, value: [raised(at + 1000, 'second'), raised(at + 1000, 'third')] }]
+    const { status, json } = await (await start({ alarms: async () => reports })).get('/alarms')
+    const { alarms } = json as { alarms: { time: string; reason: string }[] }
+    expect([status, alarms.map(({ reason }) => reason)]).toEqual([200, ['fourth', 'third', 'second', 'first']])
+    expect(alarms[0]).toEqual({ ...raised(at, 'fourth'), time: '2026-01-31T12:00:02.000Z' })
+  })
+
+  it('GET /alarms names the threads that did not answer', async () => {
+    const some = await (await start({ alarms: async () => [{ thread: 0, value: [] }, dead] })).get('/alarms')
+    expect([some.status, some.json]).toEqual([200, { alarms: [], errors: [dead] }])
+    const none = await (await start({ alarms: async () => [dead] })).get('/alarms')
+    expect([none.status, none.json]).toEqual([504, { alarms: [], errors: [dead] }])
+  })
+
+  it.each([['/drift', 'drift', 'drift'], ['/quality', 'labels', 'quality']])('GET %s shows `%s` of every route', async (path, plugin, key) => {
+    const asked: string[] = []
+    const shown = [{ route: 'fraud', plugin, state: { window: 1 }, errors: [] }, { route: 'rank', plugin: `${plugin}#2`, state: { window: 2 }, errors: [dead] }]
+    const admin = await start({ states: async (name) => (asked.push(name), shown) })
+    const { status, json } = await admin.get(path)
+    const states = [{ route: 'fraud', plugin, state: { window: 1 } }, { route: 'rank', plugin: `${plugin}#2`, state: { window: 2 } }]
+    expect([asked, status, json]).toEqual([[plugin], 200, { [key]: states, errors: [{ route: 'rank', plugin: `${plugin}#2`, ...dead }] }])
+    const nothing = await (await start()).get(path)
+    expect([nothing.status, nothing.json]).toEqual([200, { [key]: [] }])
+    const none = await (await start({ states: async () => [{ route: 'fraud', plugin, state: null, errors: [dead] }] })).get(path)
+    expect(none).toMatchObject({ status: 504, json: { errors: [{ route: 'fraud', plugin, ...dead }] } })
   })
 })
 
