@@ -9,6 +9,7 @@ import { type Code, codes } from '../gateway/errors.ts'
 import { MAX_LENGTH as CONDITION_LENGTH } from '../gateway/expression/condition.ts'
 import { ERROR_BODY_BYTES } from '../gateway/failures.ts'
 import { HOLD_BYTES } from '../gateway/hold.ts'
+import { MAX_MEMORY as MAX_DRIFT_MEMORY } from '../gateway/monitor/drift/history.ts'
 import { MAX_CELLS } from '../gateway/metrics.ts'
 import { MAX_CODINGS } from '../gateway/payload/coding.ts'
 import { MAX_DEPTH } from '../gateway/payload/json.ts'
@@ -117,6 +118,7 @@ export const GROUPS: Readonly<Record<string, readonly Row[]>> = {
     option('plugins.log.max_body', { effect: 'The body is cut in the record, and marked; it passes whole.', counted: ['weir_log_truncated_total'] }),
     option('plugins.log.queue', { codes: ['OVERLOADED'], counted: ['weir_log_refused_total'] }),
     option('plugins.log.queue_wait', { codes: ['OVERLOADED'], counted: ['weir_log_refused_total'] }),
+    fixed(MAX_DRIFT_MEMORY, 'bytes', 'gateway/monitor/drift/history.ts: MAX_MEMORY', 'Cells of one `drift`, of all threads: 23 MiB for 200 numeric features and two threads.', { effect: 'The file is refused.' }),
     option('plugins.fault.max_active', { effect: 'The attempt is not delayed.', counted: ['weir_fault_overflow_total'] }),
     fixed(HOLD_BYTES, 'bytes', 'gateway/hold.ts: HOLD_BYTES', 'Answers that a fallback holds until they are whole (`max_body_bytes` where it checks them).', { effect: 'The answer goes on as it comes.' }),
     fixed(ERROR_BODY_BYTES, 'bytes', 'gateway/failures.ts: ERROR_BODY_BYTES', 'Bodies of errors that are looked at for their code.', { effect: 'The error has no code.' }),
