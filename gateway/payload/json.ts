@@ -8,6 +8,7 @@
 import { isUtf8 } from 'node:buffer'
 import { type Code, WeirError } from '../errors.ts'
 import { decimal, MORE, ROOM } from './floats.ts'
+import { valueEnd } from './json_end.ts'
 
 /** Deeper values are refused, also those nobody reads. */
 export const MAX_DEPTH = 64
@@ -270,12 +271,19 @@ export class JsonReader {
 
   /** Reads over one value, whatever it is. */
   skip(depth = 0): void {
+    const end = valueEnd(this.bytes, this.pos, MAX_DEPTH - depth)
+    if (end < 0) this.#walk(depth)
+    else this.pos = end
+  }
+
+  /** Slowly, to say what is wrong, or for words and escapes that need a second look; never in turns with the above, which would be a look a level. */
+  #walk(depth: number): void {
     if (depth > MAX_DEPTH) this.fail(`at most ${MAX_DEPTH} levels`)
     switch (this.kind()) {
       case 'object':
-        return this.members(() => this.skip(depth + 1))
+        return this.members(() => this.#walk(depth + 1))
       case 'array':
-        if (this.enterArray()) do this.skip(depth + 1)
+        if (this.enterArray()) do this.#walk(depth + 1)
         while (this.nextElement())
         return
       case 'string':

@@ -46,7 +46,20 @@ describe('what is JSON', () => {
     )
   })
 
-  test.each(['', ' ', '01', '-', '-01', '1.', '.5', '1e', '1e+', '+1', '0x1', 'NaN', 'Infinity', '-Infinity', 'tru', 'True', 'nul', '[1,]', '[,1]', '[1 2]', '{"a"}', '{"a":}', '{a:1}', '{"a":1,}', '{"a":1 "b":2}', '[1', '{"a":1', '"a', '"\n"', '"\\x"', '"\\u12"', '1 2', '[]]', '\ufeff1', "'a'"])('%j is not', (text) => {
+  test('it ends where its text ends, whatever follows', () => {
+    fc.assert(
+      fc.property(fc.json({ maxDepth: 5 }), fc.constantFrom(0, 2), fc.constantFrom(' ', ',', ']', '}', '\n'), (text, indent, follows) => {
+        const spelled = JSON.stringify(JSON.parse(text), null, indent)
+        const json = reader(` ${spelled}${follows}1`)
+        json.skip()
+        expect(json.pos).toBe(1 + Buffer.byteLength(spelled))
+      }),
+    )
+  })
+
+  test.each(['[1e5,-0.5E-3,0,-0]', '"\\u00e9\\ud83d\\udc4d\\/\\n"', '{ "a\\"" : [ true , false , null ] }'])('%s is', (text) => expect(accepts(text)).toBe(true))
+
+  test.each(['', ' ', '01', '"\\ud800"', '["\\udc00\\ud800"]', '[1,"\\ud83d"]', '-', '-01', '1.', '.5', '1e', '1e+', '+1', '0x1', 'NaN', 'Infinity', '-Infinity', 'tru', 'True', 'nul', '[1,]', '[,1]', '[1 2]', '{"a"}', '{"a":}', '{a:1}', '{"a":1,}', '{"a":1 "b":2}', '[1', '{"a":1', '"a', '"\n"', '"\\x"', '"\\u12"', '1 2', '[]]', '\ufeff1', "'a'"])('%j is not', (text) => {
     expect(accepts(text)).toBe(false)
   })
 })

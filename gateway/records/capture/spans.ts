@@ -29,10 +29,20 @@ function value(json: JsonReader, places: readonly Place[], depth: number, spans:
   if (places.length === 0 || (kind !== 'object' && kind !== 'array')) return json.skip(depth)
   if (depth > MAX_DEPTH) json.fail(`at most ${MAX_DEPTH} levels`)
   if (kind === 'object') return json.members((key) => child(json, key, places, depth, spans))
+  const everywhere = ofEveryElement(places)
+  if (everywhere?.length === 0) return json.skip(depth)
   if (!json.enterArray()) return
   let index = 0
-  do child(json, index++, places, depth, spans)
-  while (json.nextElement())
+  do {
+    if (everywhere === null) child(json, index++, places, depth, spans)
+    else value(json, everywhere, depth + 1, spans)
+  } while (json.nextElement())
+}
+
+/** Arrays are long, and most paths go on by names: what then holds for all elements alike. @returns null where an index decides */
+function ofEveryElement(places: readonly Place[]): readonly Place[] | null {
+  if (places.some(({ path, next }) => typeof path[next]!.key !== 'string')) return null
+  return places.filter(({ path, next }) => path[next]!.deep)
 }
 
 function child(json: JsonReader, key: string | number, places: readonly Place[], depth: number, spans: Span[]): void {

@@ -69,6 +69,27 @@ it('is what setting the value in the parsed body gives, for any body and any pla
   )
 })
 
+/** Sets every member of that name. */
+function setDeep(value: unknown, name: string): unknown {
+  if (Array.isArray(value)) return value.map((item) => setDeep(item, name))
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, key === name ? '[redacted]' : setDeep(item, name)]))
+}
+
+it('at any depth, through lists of lists too', () => {
+  const leaf = fc.oneof(fc.string({ unit: 'binary' }).filter((text) => text.isWellFormed()), fc.double({ noNaN: true, noDefaultInfinity: true }), fc.boolean(), fc.constant(null))
+  const { body } = fc.letrec((tie) => ({
+    body: fc.oneof({ maxDepth: 6 }, leaf, fc.array(tie('body'), { maxLength: 4 }), fc.dictionary(fc.constantFrom('card', 'a', 'b'), tie('body'), { maxKeys: 3 })),
+  }))
+  fc.assert(
+    fc.property(body, (value) => {
+      const text = JSON.stringify(value)
+      expect(JSON.parse(kept(text, ['$..card'])!)).toEqual(setDeep(JSON.parse(text), 'card'))
+    }),
+    { numRuns: 1000 },
+  )
+})
+
 describe('columns', () => {
   test.each([
     ['rows, one', '{"card":"4111","age":3}', '{"card":"[redacted]","age":3}'],
