@@ -88,6 +88,11 @@ export class Backlog {
     return true
   }
 
+  /** Everything is to be found again. */
+  reset(): void {
+    this.#segments = []
+  }
+
   /** It waits no more. */
   forget(id: string): void {
     this.#segments = this.#segments.filter(({ name }) => name.id !== id)

@@ -35,6 +35,7 @@ export class Ledger {
   readonly #fd: number
   readonly #sync: boolean
   #entry: Entry
+  #unsure = false
   /** The file was there and had nothing to read. */
   readonly damaged: boolean
 
@@ -45,13 +46,18 @@ export class Ledger {
     const bytes = files.existsSync(path) ? files.readFileSync(path) : null
     const entries = bytes === null ? [] : slots(bytes)
     this.#entry = entries.reduce((newest, entry) => (entry.commits > newest.commits ? entry : newest), NOTHING)
-    this.damaged = bytes !== null && bytes.length === SLOTS * SLOT_BYTES && bytes.some((byte) => byte !== 0) && entries.length === 0
+    // The very first commit may have been torn: then the other slot was never written.
+    this.damaged = entries.length === 0 && bytes !== null && halves(bytes).every((slot) => slot.some((byte) => byte !== 0))
     this.#fd = files.openSync(path, bytes === null ? 'w+' : 'r+')
     if (bytes?.length !== SLOTS * SLOT_BYTES) this.#make()
   }
 
   get entry(): Entry {
     return this.#entry
+  }
+  /** A commit failed on its way to the disk: only the file says whether it counts. */
+  get unsure(): boolean {
+    return this.#unsure
   }
 
   /** Of all records in the counts. */
@@ -68,13 +74,20 @@ export class Ledger {
     slot.writeUInt32LE(payload.length, 0)
     slot.writeUInt32LE(crc32(payload), 4)
     payload.copy(slot, FRAME_BYTES)
+    this.#unsure = true
     writeAll(this.#files, this.#fd, slot, (next.commits % SLOTS) * SLOT_BYTES)
     if (this.#sync) this.#files.fdatasyncSync(this.#fd)
+    this.#unsure = false
     this.#entry = next
   }
 
+  /** Never throws: what was committed is where it is. */
   close(): void {
-    this.#files.closeSync(this.#fd)
+    try {
+      this.#files.closeSync(this.#fd)
+    } catch {
+      // A file that cannot be closed has nothing left to write.
+    }
   }
 
   /** Takes the room on the disk that all commits will need. */
@@ -88,8 +101,13 @@ export class Ledger {
   }
 }
 
+function halves(bytes: Buffer): Buffer[] {
+  return Array.from({ length: SLOTS }, (_, i) => bytes.subarray(i * SLOT_BYTES, (i + 1) * SLOT_BYTES))
+}
+
 function slots(bytes: Buffer): Entry[] {
-  return Array.from({ length: SLOTS }, (_, i) => frameAt(bytes.subarray(i * SLOT_BYTES, (i + 1) * SLOT_BYTES), 0))
+  return halves(bytes)
+    .map((slot) => frameAt(slot, 0))
     .filter((payload) => payload !== null)
     .map((payload) => ({ ...NOTHING, ...(JSON.parse(payload.toString()) as Entry) }))
 }

@@ -291,7 +291,16 @@ export class Shipper {
   async #failed(error: unknown): Promise<void> {
     this.#pause(error)
     this.#parcel.empty()
+    if (this.#ledger?.unsure === true) this.#forget()
     await this.#closeSink()
+  }
+
+  /** The next look reads the ledger and the folder again. */
+  #forget(): void {
+    this.#ledger?.close()
+    this.#ledger = null
+    this.#backlog.reset()
+    this.#changes = -1
   }
 
   #pause(error: unknown): void {

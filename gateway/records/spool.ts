@@ -36,6 +36,7 @@ export interface SpoolPlace {
 const [SPOOL_FULL, DISK, TOO_LARGE] = [reasonIndex('spool_full'), reasonIndex('disk'), reasonIndex('too_large')]
 /** After a failure of the disk records are dropped for this long before it is asked again: a full disk must not make every answer slow. */
 const DISK_PAUSE_MS = 100
+const TALLY_PAUSE_MS = 1000
 /** While so many segments wait, age is no reason to make another one: a sink that is dead for days leaves large files, not many. */
 const MANY_SEGMENTS = 128
 const MIN_SEGMENT_BYTES = 4096
@@ -58,6 +59,10 @@ export class Spool {
   /** Bytes of the open segment up to its last whole frame. */
   #size = 0
   #age: Timer | null = null
+  /** The tally on disk lacks something. */
+  #behind = false
+  /** When a tally that could not be opened is tried again. */
+  #openTallyAt = 0
   /** When the disk may be asked again; 0 = it works. */
   #pausedUntil = 0
 
@@ -128,6 +133,7 @@ export class Spool {
   close(): void {
     this.seal()
     this.#room.close()
+    if (this.#behind) this.#openTally()
     this.#tally.close()
   }
 
@@ -222,10 +228,12 @@ export class Spool {
   #drop(reason: number): false {
     const count = this.#row.dropped(reason) + 1
     try {
-      if (!this.#tally.isOpen) this.#openTally()
+      if (!this.#tally.isOpen && this.#clock.now() >= this.#openTallyAt) this.#openTally()
       this.#tally.set(reason, count)
+      this.#behind = false
     } catch {
-      // Counted in memory; the file gets the sum with the next drop that can be written.
+      // Counted in memory; the file gets the sum with the next drop that can be written, or at the end.
+      this.#behind = true
     }
     this.#row.accepted++
     this.#row.setDropped(reason, count)
@@ -234,6 +242,7 @@ export class Spool {
 
   /** The file of a thread that died in the middle of counting may be one ahead of the shared cells. */
   #openTally(): void {
+    this.#tally.close()
     try {
       for (const [reason, count] of this.#tally.open().entries()) {
         const known = this.#row.dropped(reason)
@@ -243,7 +252,9 @@ export class Spool {
         } else if (count < known) this.#tally.set(reason, known)
       }
     } catch (error) {
-      this.#log.error('what is dropped cannot be counted on disk', { sink: this.#place.sink, reason: codeOf(error) })
+      this.#tally.close()
+      if (this.#openTallyAt === 0) this.#log.error('what is dropped cannot be counted on disk yet: a kill would forget it', { sink: this.#place.sink, reason: codeOf(error) })
+      this.#openTallyAt = this.#clock.now() + TALLY_PAUSE_MS
     }
   }
 

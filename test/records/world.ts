@@ -2,6 +2,7 @@
 import fs from 'node:fs'
 import { join } from 'node:path'
 import type { SinkConfig, SpoolConfig } from '../../config/config.ts'
+import type { Clock } from '../../gateway/clock.ts'
 import { type Counts, Cells, makeCells } from '../../gateway/records/cells.ts'
 import { Encoder } from '../../gateway/records/codec.ts'
 import type { Files } from '../../gateway/records/files.ts'
@@ -14,12 +15,16 @@ import { recorder } from '../plugin_test.ts'
 
 const WRITES = ['openSync', 'writeSync', 'ftruncateSync', 'truncateSync', 'fsyncSync', 'fdatasyncSync', 'closeSync', 'renameSync', 'unlinkSync', 'mkdirSync'] as const
 
+const TALLY_BYTES = 128
+
 /** The file system of one process. */
 export class Disk {
   /** Calls that change something until the process is dead; the last of them does half of its work. */
   left = Infinity
   /** Bytes that still fit for what grows; what is written over is always possible. */
   free = Infinity
+  /** So many commits of the ledger fail from here on: in the write, or in the sync after it. */
+  broken = 0
   readonly #open = new Set<number>()
   readonly files: Files
 
@@ -38,10 +43,17 @@ export class Disk {
     this.left--
     if (name === 'writeSync') return this.#write(args as [number, Buffer, number, number, number | null])
     if (this.dead && name !== 'openSync') throw new Error('the process was killed')
+    if (name === 'fdatasyncSync' && this.#breaks()) throw Object.assign(new Error('EIO: i/o error'), { code: 'EIO' })
+    // Tests do not lose power: a sync is a call that may fail, and nothing else.
+    if (name === 'fdatasyncSync' || name === 'fsyncSync') return undefined
     const value = (fs[name] as (...args: unknown[]) => unknown)(...args)
     if (name === 'openSync') this.#open.add(value as number)
     if (name === 'closeSync') this.#open.delete(args[0] as number)
     return value
+  }
+
+  #breaks(): boolean {
+    return this.broken > 0 && this.broken-- > 0
   }
 
   /** What the kernel does with the files of a dead process. */
@@ -51,6 +63,7 @@ export class Disk {
   }
 
   #write([fd, bytes, offset, length, position]: [number, Buffer, number, number, number | null]): number {
+    if (position !== null && length > TALLY_BYTES && this.#breaks()) throw Object.assign(new Error('EIO: i/o error'), { code: 'EIO' })
     const fits = position === null ? Math.min(length, this.free) : length
     const taken = this.dead ? Math.floor(fits / 2) : fits
     if (taken > 0) fs.writeSync(fd, bytes, offset, taken, position)
@@ -98,6 +111,8 @@ export class Process {
   readonly shipper: Shipper
   readonly log = recorder()
   readonly boot: string
+  /** A thread that is dead has no timers any more. */
+  readonly #alive: { yes: boolean }[] = []
   readonly #folder: string
   readonly #threads: number
   readonly #clock: FakeClock
@@ -117,11 +132,15 @@ export class Process {
 
   makeSpool(thread: number): Spool {
     const place = { sink: 'lake', folder: this.#folder, boot: this.boot, thread, threads: this.#threads }
-    return new Spool(place, this.#spool, this.cells, { clock: this.#clock, log: this.log.log, encoder: new Encoder(), files: this.disk.files })
+    const alive = (this.#alive[thread] = { yes: true })
+    const clock = this.#clock
+    const own: Clock = { now: () => clock.now(), wall: () => clock.wall(), after: (ms, run) => clock.after(ms, () => alive.yes && run()), every: (ms, run) => clock.every(ms, () => alive.yes && run()) }
+    return new Spool(place, this.#spool, this.cells, { clock: own, log: this.log.log, encoder: new Encoder(), files: this.disk.files })
   }
 
   /** The thread is dead, and another one in its place. */
   replace(thread: number): void {
+    this.#alive[thread]!.yes = false
     this.spools[thread] = this.makeSpool(thread)
   }
 
