@@ -3,8 +3,8 @@
 import { readFileSync } from 'node:fs'
 import module from 'node:module'
 import { fileURLToPath } from 'node:url'
-import type { Command } from './command/arguments.ts'
 import { nodeComplaint } from './command/node_version.ts'
+import type { Command } from './command/orders.ts'
 import type { Terminal } from './command/run.ts'
 
 refuseOldNode()
@@ -67,6 +67,8 @@ async function carryOut(command: Command): Promise<number> {
       return (await import('./command/profile.ts')).profile(command, terminal)
     case 'replay':
       return (await import('./command/replay.ts')).replay(command, terminal)
+    case 'backtest':
+      return (await import('./command/backtest.ts')).backtest(command, terminal)
   }
 }
 

@@ -1,65 +1,8 @@
 /** From the words of the command line to a command. Pure: the words come in, nothing is read. */
 import { parseArgs } from 'node:util'
+import { timeOf } from '../profile/build/times.ts'
 import type { DataFormat } from '../profile/read/table.ts'
-
-export type Command =
-  | { readonly name: 'help'; readonly topic: Topic | null }
-  | { readonly name: 'version' }
-  | ({ readonly name: 'run' } & Source)
-  | { readonly name: 'check'; readonly file: string }
-  | { readonly name: 'explain'; readonly file: string; readonly request: AskedRequest | null }
-  | ({ readonly name: 'profile' } & ProfileOrder)
-  | ({ readonly name: 'replay' } & ReplayOrder)
-
-/** Where the configuration comes from: a file, or `--to`; the flags stand over what the file says. */
-export interface Source {
-  readonly file: string | null
-  readonly to: string | null
-  readonly listen: string | null
-  readonly admin: string | null
-  readonly threads: string | null
-}
-
-export interface AskedRequest {
-  readonly method: string
-  readonly target: string
-  /** Flat. */
-  readonly headers: readonly string[]
-}
-
-/** What `weir profile` makes, of which files and columns; or two profiles to be compared. */
-export interface ProfileOrder {
-  readonly data: readonly string[]
-  /** null: standard output. */
-  readonly out: string | null
-  readonly time: string | null
-  readonly label: string | null
-  readonly prediction: string | null
-  readonly id: string | null
-  readonly model: { readonly name: string; readonly version: string } | null
-  readonly columns: readonly string[] | null
-  readonly format: DataFormat | null
-  readonly diff: readonly [before: string, after: string] | null
-}
-
-/** Which requests `weir replay` sends again, where, how fast, and what counts as the same answer. */
-export interface ReplayOrder {
-  readonly file: string
-  readonly route: string
-  /** null: to where the configuration listens. */
-  readonly to: string | null
-  readonly config: string | null
-  /** Requests a second; null = by `speed`. */
-  readonly rate: number | null
-  /** How often as fast as it was; null = as fast as it goes. */
-  readonly speed: number | null
-  readonly where: string | null
-  readonly limit: number
-  readonly connections: number
-  readonly exact: boolean
-  readonly tolerance: number
-  readonly json: boolean
-}
+import type { BacktestOrder, Command, ProfileOrder, ReplayOrder, Topic } from './orders.ts'
 
 /** A mistake in the words; `help` says what to type instead. */
 export class UsageError extends Error {
@@ -69,8 +12,6 @@ export class UsageError extends Error {
     this.help = help
   }
 }
-
-export type Topic = 'run' | 'check' | 'explain' | 'profile' | 'replay'
 
 interface Flag {
   readonly type: 'string' | 'boolean'
@@ -90,6 +31,10 @@ const FLAGS = {
     route: { type: 'string' }, to: { type: 'string' }, config: { type: 'string' }, rate: { type: 'string' }, speed: { type: 'string' }, where: { type: 'string' },
     limit: { type: 'string' }, connections: { type: 'string' }, compare: { type: 'string' }, tolerance: { type: 'string' }, json: { type: 'boolean' },
   },
+  backtest: {
+    config: { type: 'string' }, route: { type: 'string' }, time: { type: 'string' }, label: { type: 'string' }, prediction: { type: 'string' },
+    from: { type: 'string' }, to: { type: 'string' }, limit: { type: 'string' }, json: { type: 'boolean' },
+  },
 } as const satisfies Record<Topic, Record<string, Flag>>
 
 const TOPICS = Object.keys(FLAGS) as Topic[]
@@ -106,6 +51,7 @@ export function parseCommand(words: readonly string[], nearest: (name: string, v
   if (topic === 'run') return run(values, positionals)
   if (topic === 'profile') return { name: 'profile', ...profileOrder(values, positionals) }
   if (topic === 'replay') return { name: 'replay', ...replayOrder(values, positionals) }
+  if (topic === 'backtest') return { name: 'backtest', ...backtestOrder(values, positionals) }
   return topic === 'check' ? { name: 'check', file: file(topic, positionals, 1) } : explain(values, positionals)
 }
 
@@ -173,10 +119,14 @@ function profileOrder(values: Values, data: readonly string[]): ProfileOrder {
     data: diff === null ? data : [],
     out: text('out'), time: text('time'), label: text('label'), prediction: text('prediction'), id: text('id'),
     model: modelName(text('model')),
-    columns: text('columns')?.split(',').map((name) => name.trim()).filter((name) => name !== '') ?? null,
+    columns: listed(text('columns')),
     format: dataFormat(text('format')),
     diff: diff === null ? null : [diff, data[0]!],
   }
+}
+
+function listed(names: string | null): string[] | null {
+  return names?.split(',').map((name) => name.trim()).filter((name) => name !== '') ?? null
 }
 
 function modelName(text: string | null): ProfileOrder['model'] {
@@ -201,20 +151,39 @@ function replayOrder(values: Values, positionals: readonly string[]): ReplayOrde
   if (compare !== null && compare !== 'exact' && compare !== 'numeric') throw new UsageError(`--compare expects exact or numeric, found "${compare}"`, 'Leave it out for numeric.')
   return {
     file: name, route, to, config,
-    rate: amount('rate', text('rate')),
-    speed: text('speed') === 'max' ? null : amount('speed', text('speed')?.replace(/^x/, '') ?? null),
+    rate: amount('replay', 'rate', text('rate')),
+    speed: text('speed') === 'max' ? null : amount('replay', 'speed', text('speed')?.replace(/^x/, '') ?? null),
     where: text('where'),
-    limit: amount('limit', text('limit')) ?? Infinity,
-    connections: Math.min(1000, Math.ceil(amount('connections', text('connections')) ?? 16)),
+    limit: amount('replay', 'limit', text('limit')) ?? Infinity,
+    connections: Math.min(1000, Math.ceil(amount('replay', 'connections', text('connections')) ?? 16)),
     exact: compare === 'exact',
-    tolerance: amount('tolerance', text('tolerance')) ?? 1e-6,
+    tolerance: amount('replay', 'tolerance', text('tolerance')) ?? 1e-6,
     json: values['json'] === true,
   }
 }
 
-function amount(flag: string, text: string | null): number | null {
+function backtestOrder(values: Values, positionals: readonly string[]): BacktestOrder {
+  const text = (flag: string): string | null => (values[flag] as string | undefined) ?? null
+  const [config, route] = [text('config'), text('route')]
+  const name = file('backtest', positionals, 1)
+  const missing = config === null ? 'config' : 'route'
+  if (config === null || route === null) throw new UsageError(`\`weir backtest\` needs --${missing}`, `Try \`weir backtest ${name} --config weir.yaml --route churn\`.`)
+  const [from, to] = [moment('from', text('from')) ?? -Infinity, moment('to', text('to')) ?? Infinity]
+  if (from >= to) throw new UsageError('--from is not before --to', 'Rows from --from on and before --to are run.')
+  return { file: name, config, route, time: text('time') ?? 'time', label: text('label'), predictions: listed(text('prediction')) ?? [], from, to, limit: amount('backtest', 'limit', text('limit')) ?? Infinity, json: values['json'] === true }
+}
+
+/** @returns Unix milliseconds; without a zone it is UTC, as in files */
+function moment(flag: string, text: string | null): number | null {
+  if (text === null) return null
+  const time = timeOf(text)
+  if (!Number.isNaN(time)) return time
+  throw new UsageError(`--${flag} expects a date or a time, found "${text}"`, 'Try 2026-03-09 or 2026-03-09T12:00:00Z.')
+}
+
+function amount(topic: Topic, flag: string, text: string | null): number | null {
   if (text === null) return null
   const value = Number(text)
   if (text.trim() !== '' && value > 0 && value < Infinity) return value
-  throw new UsageError(`--${flag} expects a number above 0, found "${text}"`, 'See `weir replay --help`.')
+  throw new UsageError(`--${flag} expects a number above 0, found "${text}"`, `See \`weir ${topic} --help\`.`)
 }

@@ -5,7 +5,7 @@ import { loadConfig } from '../../config/load.ts'
 import { systemClock } from '../clock.ts'
 import type { Log } from '../plugin.ts'
 import { hasModels } from '../threads/grants.ts'
-import type { AskedRequest } from './arguments.ts'
+import type { AskedRequest } from './orders.ts'
 import type { Terminal } from './run.ts'
 import { parts } from './source.ts'
 

@@ -1,5 +1,5 @@
 /** What `weir --help` says. */
-import type { Topic } from './arguments.ts'
+import type { Topic } from './orders.ts'
 
 const HELP: Readonly<Record<Topic, string>> = {
   run: `weir run FILE [--listen ADDRESS] [--admin ADDRESS] [--threads N]
@@ -51,6 +51,20 @@ of anything (CSV, JSONL, Parquet), each sent as a body of the format rows.
   --compare exact     byte for byte; numeric, the default, lets numbers differ by --tolerance (1e-6, relative)
 Exit code 0: every answer is the same; 1: some are not; 2: the file or the command line are wrong.
 `,
+  backtest: `weir backtest FILE --config FILE --route NAME [--label COLUMN] [--time COLUMN] [--prediction a,b]
+              [--from TIME] [--to TIME] [--limit N] [--json]
+
+Runs the rows of FILE (CSV, JSONL, Parquet, or what weir logged) through the plugins and the models inside of a route, in this
+process and on the time of the rows, so that weeks pass in seconds; tells which alarms would have been raised, when and
+why. Nothing is sent, logged or kept: backends over HTTP answer what the file says they answered.
+  --config FILE       a configuration;  --route NAME  one of its routes, with schema, drift or labels
+  --label COLUMN      the truth: no part of the request; goes to the plugin labels right after its row
+  --time COLUMN       when a row came in (time)
+  --prediction a,b    what the model said: no part of the request; the answer of a backend over HTTP
+  --from, --to TIME   rows from then on, rows before then;  --limit N  at most so many
+  --json              {"rows": n, "alarms": [{"time", "kind", "feature", "statistic", "score", "threshold", "reason"}]}
+Exit code 0: it ran, whatever it found; 2: the file, the configuration or the command line are wrong.
+`,
 }
 
 export function helpText(topic: Topic | null): string {
@@ -63,6 +77,8 @@ export function helpText(topic: Topic | null): string {
   weir explain FILE [METHOD PATH]   the effective configuration; what would happen to a request
   weir profile DATA -o FILE         what a data set looks like: the baseline of schema and drift
   weir replay FILE --route NAME     the requests of a log once more; are the answers the same?
+  weir backtest FILE --config FILE --route NAME
+                                    which alarms last month would have raised
   weir --version
   weir COMMAND --help
 

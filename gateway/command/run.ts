@@ -10,7 +10,7 @@ import { Registry } from '../metrics.ts'
 import type { Log } from '../plugin.ts'
 import { Control } from '../threads/control.ts'
 import { startLogs } from '../threads/logs.ts'
-import type { Source } from './arguments.ts'
+import type { Source } from './orders.ts'
 import type { Environment } from './source.ts'
 
 /** What the command needs of the process it runs in. */

@@ -6,7 +6,7 @@ import type { Address, BuildIssue, Config, Issue } from '../../config/config.ts'
 import { configFromFlags } from '../../config/flags.ts'
 import { type Loaded, type LoaderParts, loadConfig } from '../../config/load.ts'
 import { builtIn, importUserPlugin } from '../../config/registry.ts'
-import type { Source } from './arguments.ts'
+import type { Source } from './orders.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 

@@ -16,6 +16,8 @@ describe('commands', () => {
     ['explain a.yaml -H A:1 GET /x -H b:c:d', { name: 'explain', file: 'a.yaml', request: { method: 'GET', target: '/x', headers: ['A', '1', 'b', 'c:d'] } }],
     ['replay a.jsonl --route r --to http://a', { name: 'replay', file: 'a.jsonl', route: 'r', to: 'http://a', config: null, rate: null, speed: null, where: null, limit: Infinity, connections: 16, exact: false, tolerance: 1e-6, json: false }],
     ['replay --json a --route r --config c --speed x2 --limit 5 --compare exact', { name: 'replay', file: 'a', route: 'r', to: null, config: 'c', rate: null, speed: 2, where: null, limit: 5, connections: 16, exact: true, tolerance: 1e-6, json: true }],
+    ['backtest a.csv --config c --route r', { name: 'backtest', file: 'a.csv', config: 'c', route: 'r', time: 'time', label: null, predictions: [], from: -Infinity, to: Infinity, limit: Infinity, json: false }],
+    ['backtest a.csv --config c --route r --label y --time at --prediction p,q --from 2026-03-02 --to 2026-03-02T12:00:00+01:00 --limit 5 --json', { name: 'backtest', file: 'a.csv', config: 'c', route: 'r', time: 'at', label: 'y', predictions: ['p', 'q'], from: 1_772_409_600_000, to: 1_772_449_200_000, limit: 5, json: true }],
     ['', { name: 'help', topic: null }],
     ['--help', { name: 'help', topic: null }],
     ['help run', { name: 'help', topic: 'run' }],
@@ -51,6 +53,11 @@ describe('mistakes', () => {
     ['replay a --route r --to http://b --rate 0', 'a number above 0', '--help'],
     ['replay a --route r --to http://b --rate 1 --speed x2', 'not both', 'one'],
     ['replay a --route r --to http://b --compare nearly', 'exact or numeric', 'numeric'],
+    ['backtest a --route r', 'needs --config', '--config'],
+    ['backtest a --config c', 'needs --route', '--route'],
+    ['backtest a --config c --route r --from noon', 'a date or a time', '2026'],
+    ['backtest a --config c --route r --from 2026-03-02 --to 2026-03-01', 'not before', 'before'],
+    ['backtest a --config c --route r --limit 0', 'a number above 0', 'weir backtest --help'],
     ['replay a --route r --to http://b --json=1', 'takes no value', '--help'],
   ])('%s', (line, message, help) => {
     try {

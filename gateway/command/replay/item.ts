@@ -17,6 +17,8 @@ export interface Item {
 
 export interface Before {
   readonly status: number
+  /** What its body is: type and coding, flat. */
+  readonly headers: readonly string[]
   /** null = not logged, or not all of it. */
   readonly body: Buffer | null
   readonly duration_ms: number

@@ -45,7 +45,7 @@ export function recordItem(value: Value, written: (key: Part) => Buffer | null):
 function before(value: Value, written: (key: Part) => Buffer | null, status: number): Before | null {
   const reason = text(value('reason'))
   if (status === 499 || reason === 'CALLER_LEFT') return null
-  return { status, body: bodyOf(value, written, 'response') ?? null, duration_ms: Number(value('duration_ms')) }
+  return { status, headers: described(value, 'response'), body: bodyOf(value, written, 'response') ?? null, duration_ms: Number(value('duration_ms')) }
 }
 
 /** @returns null: there was none; undefined: not all of it was logged */
@@ -61,13 +61,14 @@ function bodyOf(value: Value, written: (key: Part) => Buffer | null, part: Part)
 
 function headersOf(value: Value, hasBody: boolean): string[] {
   const headers = ['x-request-id', text(value('request_id'))]
-  if (hasBody) {
-    const [type, encoding] = [text(value('request_type')), text(value('request_encoding'))]
-    if (type !== '') headers.push('content-type', type)
-    if (encoding !== '') headers.push('content-encoding', encoding)
-  }
+  if (hasBody) headers.push(...described(value, 'request'))
   for (const [name, content] of Object.entries(fields(value('request_headers')))) if (!NOT_SENT.has(name)) headers.push(name, text(content))
   return headers
+}
+
+function described(value: Value, part: Part): string[] {
+  const [type, encoding] = [text(value(`${part}_type`)), text(value(`${part}_encoding`))]
+  return [...(type === '' ? [] : ['content-type', type]), ...(encoding === '' ? [] : ['content-encoding', encoding])]
 }
 
 /** An object, or one as text. */
