@@ -11,8 +11,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { calibrationError, calibrationSlope, isotonic } from '../../gateway/stats/calibration.ts'
 import { auc, averagePrecision, cellMiddle, hanleyMcNeil, SCORE_CELLS, scoreCell, separation } from '../../gateway/stats/scores.ts'
-
-export const OUTCOMES = '00000010000000000000000110000000110101010000001000001001000000010101010100100001100100011110101011110011010011001010011011010111110111010110011010111010111011111001111110111111111101110111111111111101'
+import { OUTCOMES } from './outcomes.ts'
 
 function reference() {
   const [pos, neg, total, sums] = Array.from({ length: 4 }, () => new Float64Array(SCORE_CELLS))
