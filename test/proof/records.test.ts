@@ -217,10 +217,12 @@ describe('records', () => {
     const callers = new Callers(weir.port, CALLERS)
     for (let death = 0; death < 3; death++) {
       await pause(300)
-      // The plugin ends its thread.
-      await fetch(`http://127.0.0.1:${weir.port}/die`).catch(() => null)
+      // The plugin ends its thread; while none is there to hear it, it is asked again.
+      await expect.poll(async () => {
+        if ((await weir.metrics()).sum('weir_thread_restarts_total') <= death) await fetch(`http://127.0.0.1:${weir.port}/die`).catch(() => null)
+        return (await weir.metrics()).sum('weir_thread_restarts_total')
+      }, { timeout: 10_000, interval: 200 }).toBeGreaterThan(death)
     }
-    await weir.untilMetric(3, 'weir_thread_restarts_total')
     await pause(500)
     await callers.stop()
     await settled(weir)
