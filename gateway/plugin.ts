@@ -7,7 +7,7 @@
  * `server/rescue.ts`. A hook that no plugin of a route has does not exist for that route.
  */
 import type { Static, TSchema } from 'typebox'
-import type { Alarm } from './alarm.ts'
+import type { Alarm, AlarmKind } from './alarm.ts'
 import type { Timer } from './clock.ts'
 import type { Backend, Exchange, Reply, Send } from './exchange.ts'
 import { Type } from './schema.ts'
@@ -56,6 +56,8 @@ export interface ServeRoute {
   readonly maxBodyBytes: number
   /** @param body whole, decoded @returns null: this is not for me */
   handle(body: Buffer, x: Exchange): Reply | null | Promise<Reply | null>
+  /** Nobody who serves this took it: the first one that has this answers. Absent everywhere: 404. */
+  otherwise?(body: Buffer, x: Exchange): Reply | Promise<Reply>
 }
 
 /** Memory of which every data thread writes one part: sums over the parts are exact, and no cell has two writers. */
@@ -206,6 +208,8 @@ export interface Plugin<C extends TSchema = TSchema, M extends Declarations = De
   /** Options of a working example, as in YAML. */
   readonly example: unknown
   readonly metrics?: M
+  /** Kinds of alarms that it may raise: each counts from 0 for every route that has the plugin, so that the first one is seen as a rise. */
+  readonly alarms?: readonly AlarmKind[]
   /** Where `send` stands; needed when `build` returns one that is a function. */
   readonly nesting?: Nesting
   /** What whoever runs this must not forget: a warning at every load of a file with it. */

@@ -110,4 +110,6 @@ export const recordMetrics = {
   weir_records_delivered_total: { type: 'counter', help: 'Records that the sink took.', labels: { sink: 'config' } },
   weir_records_dropped_total: { type: 'counter', help: 'Records that were accepted and will never be delivered, by reason.', labels: { sink: 'config', reason: DROP_REASONS } },
   weir_records_pending: { type: 'gauge', help: 'Records that wait in the spool.', labels: { sink: 'config' } },
+  weir_records_spool_bytes: { type: 'gauge', help: 'What the records that wait take in the spool, bytes.', labels: { sink: 'config' } },
+  weir_records_spool_limit_bytes: { type: 'gauge', help: 'What they may take (`spool.max_bytes`), bytes; beyond it `on_full` of `log` decides.', labels: { sink: 'config' } },
 } as const satisfies Declarations

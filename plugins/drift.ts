@@ -61,6 +61,7 @@ export default plugin({
     { additionalProperties: false },
   ),
   example: { profile: './profiles/churn.json', window: '5m', alarm_budget: 1, features: { age: { threshold: 0.1 }, region: { watch: false } }, outliers: { action: 'flag' } },
+  alarms: ['drift', 'prediction', 'outlier', 'rate'],
   metrics: {
     rows_total: { type: 'counter', help: 'Rows of requests that were counted.' },
     unreadable_total: { type: 'counter', help: 'Requests and answers that could not be counted, because nobody could read them.', labels: { side: ['request', 'answer'] } },

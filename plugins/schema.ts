@@ -64,6 +64,7 @@ export default plugin({
     { additionalProperties: false },
   ),
   example: { rules: { age: { type: 'INT', min: 18, max: 120, nulls: '5%' }, plan: { values: ['basic', 'standard', 'premium'] } }, mode: 'enforce', action: 'tag' },
+  alarms: ['schema'],
   metrics: {
     requests_total: { type: 'counter', help: 'Requests by verdict; unreadable ones could not be checked.', labels: { verdict: ['valid', 'invalid', 'unreadable'] } },
     anomalies_total: { type: 'counter', help: 'Rows that broke a rule, tolerated or not, by feature and anomaly (names of TensorFlow Data Validation).', labels: { feature: 'config', anomaly: ANOMALIES } },

@@ -3,7 +3,7 @@ import type { RouteConfig } from '../../config/config.ts'
 import type { Answer, Backend, Format, Send } from '../exchange.ts'
 import { WeirError } from '../errors.ts'
 import { type AdminRoute, type Hooks, NESTING, type Nesting, type Plugin, type ServeRoute, type Wrap } from '../plugin.ts'
-import { exchangeMetrics } from '../vital.ts'
+import { alarmMetrics, exchangeMetrics } from '../vital.ts'
 import { BuildProblem, type HostDeps, makeHost, Slots } from './host.ts'
 import { quietly } from './quiet.ts'
 import type { CompiledRoute, Step } from './route.ts'
@@ -79,6 +79,7 @@ async function build(route: RouteConfig, index: number, plugin: Plugin, before: 
   const earlier = before.filter((one) => one.plugin.name === plugin.name).length
   const instance = earlier === 0 ? plugin.name : `${plugin.name}#${earlier + 1}`
   const failed = blame(route.name, instance, deps)
+  for (const kind of plugin.alarms ?? []) deps.registry.handles(alarmMetrics).weir_alarms_total({ route: route.name, kind })
   const { host, close } = makeHost(plugin, { route: route.name, routeBackend: backend, instance, at: config.at, slots, failed }, deps)
   try {
     const hooks = await plugin.build(config.options as never, host as never)

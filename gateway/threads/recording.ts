@@ -184,12 +184,14 @@ export class Recording {
     return new Cells(this.#cells.get(sink)!).counts()
   }
 
-  #show(sink: string, { accepted, delivered, dropped, pending }: Counts): void {
+  #show(sink: string, { accepted, delivered, dropped, pending, bytes }: Counts): void {
     const metrics = this.#metrics
     const raise = (counter: { readonly value: number; add(count: number): void }, to: number): void => counter.add(to - counter.value)
     raise(metrics.weir_records_accepted_total({ sink }), accepted)
     raise(metrics.weir_records_delivered_total({ sink }), delivered)
     for (const [i, reason] of DROP_REASONS.entries()) raise(metrics.weir_records_dropped_total({ sink, reason }), dropped[i]!)
     metrics.weir_records_pending({ sink }).set(pending)
+    metrics.weir_records_spool_bytes({ sink }).set(bytes)
+    metrics.weir_records_spool_limit_bytes({ sink }).set(this.#sinks.get(sink)!.spool.max_bytes)
   }
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { reply, type Send } from '../../gateway/exchange.ts'
-import { Registry } from '../../gateway/metrics.ts'
+import { Registry, totals } from '../../gateway/metrics.ts'
 import { compileRoute } from '../../gateway/pipeline/compile.ts'
 import { BuildProblem, KeepStore } from '../../gateway/pipeline/host.ts'
 import { type Hooks, type Host, type Nesting, type Plugin, plugin, slot, Type } from '../../gateway/plugin.ts'
@@ -170,6 +170,11 @@ describe('the host', () => {
       { route: 'test', plugin: 'talking#2', a: 1 },
     ])
     expect(b.route.plugins).toEqual(['talking', 'talking#2'])
+  })
+
+  test('alarms that a plugin may raise are counted from 0, those of no other kind', async () => {
+    const b = await bench([built('watching', () => ({}), { alarms: ['schema', 'rate'] }), built('other', () => ({}))])
+    expect(totals([b.registry.view()], 'weir_alarms_total').map(({ labels, value }) => [labels['route'], labels['kind'], value])).toEqual([['test', 'schema', 0], ['test', 'rate', 0]])
   })
 
   test('admin routes are found by instance', async () => {
