@@ -2,13 +2,14 @@ import { type Compared, DriftState, PARTS } from '../gateway/monitor/drift/drift
 import { bytesOf, type DriftMemory, DriftMonitor, layoutOf, scoresOf, SHARE_NAMES } from '../gateway/monitor/drift/monitor.ts'
 import { RATES, Rates } from '../gateway/monitor/drift/rates.ts'
 import { complaintOf, timesOf } from '../gateway/monitor/drift/times.ts'
-import { planOf, STATISTICS, type Watched } from '../gateway/monitor/drift/watched.ts'
+import { planOf, SHARES, STATISTICS, type Watched } from '../gateway/monitor/drift/watched.ts'
 import { Defaulted, Duration, type Exchange, FilePath, headers, Percent, plugin, Type, WeirError } from '../gateway/plugin.ts'
 
 const COMPARED = ['training', 'previous', 'seasons', 'last_week'] as const
 const HEADER = 'x-weir-outlier'
 /** However far away the end of a stretch is: a clock that was set is noticed within this time. */
 const LONGEST_WAIT_MS = 60_000
+const SHOWN_AT_ONCE = 16
 const STATES = { ok: 0, alarm: 1, insufficient_data: 2, missing: 3 } as const
 
 const Feature = Type.Object(
@@ -99,8 +100,10 @@ export default plugin({
 
     /** Judges, on one thread for all. */
     function lead(): void {
-      const gauges = new Map(plan.features.map((watched) => [watched, new Map([...scoresOf(watched), ...SHARE_NAMES].map((statistic) => [statistic, host.metrics.score({ feature: watched.name, statistic })]))]))
-      const states = plan.features.map((watched) => [watched, host.metrics.state({ feature: watched.name })] as const)
+      const gauges = plan.features.map((watched) => ({
+        watched, state: host.metrics.state({ feature: watched.name }),
+        scores: new Map([...scoresOf(watched), ...(watched.side === 'output' ? SHARE_NAMES : SHARES)].map((statistic) => [statistic, host.metrics.score({ feature: watched.name, statistic })])),
+      }))
       const active = host.metrics.alarms()
       let shown: unknown = null
       let warned = false
@@ -114,12 +117,16 @@ export default plugin({
         host.after(Math.max(1, Math.min(LONGEST_WAIT_MS, monitor.drift.due(now))), judge)
       }
 
-      function show(): void {
+      /** A few columns at a time: requests need not wait for all of them. */
+      function show(from = 0): void {
         shown = monitor.drift.state.last
-        monitor.scores((watched, name, value) => gauges.get(watched)?.get(name)?.set(value))
-        for (const [watched, gauge] of states) gauge.set(STATES[monitor.status(watched)])
+        for (const { watched, scores, state } of gauges.slice(from, from + SHOWN_AT_ONCE)) {
+          monitor.scores(watched, (name, value) => scores.get(name)?.set(value))
+          state.set(STATES[monitor.status(watched)])
+        }
+        if (from + SHOWN_AT_ONCE < gauges.length) host.after(1, () => show(from + SHOWN_AT_ONCE))
+        else warn(plan.features.filter((watched) => monitor.status(watched) === 'missing'))
         active.set(monitor.drift.state.judge.active.size)
-        warn(states.filter(([watched]) => monitor.status(watched) === 'missing').map(([watched]) => watched))
       }
 
       /** Once: a profile of other columns is a mistake of the file. */

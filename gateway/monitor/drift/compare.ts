@@ -7,11 +7,11 @@
  * Sources: `stats/divergence.ts`, `ks.ts`, `wasserstein.ts`, `chi_square.ts`; the mean of a Brownian bridge for KS and Wasserstein.
  */
 import { gTest } from '../../stats/chi_square.ts'
-import { debiased, jsBias, jsBits, jsFloor, lInfinity, occupied, psi, psiBias, psiFloor } from '../../stats/divergence.ts'
+import { debiased, jsBias, jsBits, lInfinity, occupied, psi, psiBias } from '../../stats/divergence.ts'
 import { EquivalentShift, massOfJs, shiftOfKs } from '../../stats/equivalent.ts'
 import { GRID_CELLS, lowerEdge } from '../../stats/grid.ts'
 import { ks } from '../../stats/ks.ts'
-import { chi2Sf, normalIsf } from '../../stats/tails.ts'
+import { chi2Isf, chi2Sf, normalIsf } from '../../stats/tails.ts'
 import { wasserstein } from '../../stats/wasserstein.ts'
 import { groupName, groupsOf } from './groups.ts'
 import { tfdvScore } from './tfdv.ts'
@@ -95,12 +95,12 @@ export function scoreOf(statistic: Statistic, watched: Watched, live: Side, refe
     case 'js_bits': {
       const score = jsBits(a, b)
       const net = debiased(score, jsBias(cells, few, m))
-      return { score, debiased: net, floor: jsFloor(cells, few, m, level).quantile, equivalent: watched.numeric === null ? massOfJs(net) : shiftOf('js', watched, net) }
+      return { score, debiased: net, floor: chanceOf(level, cells) * jsBias(2, few, m), equivalent: watched.numeric === null ? massOfJs(net) : shiftOf('js', watched, net) }
     }
     case 'psi': {
       const score = psi(a, b)
       const net = debiased(score, psiBias(cells, few, m))
-      return { score, debiased: net, floor: psiFloor(cells, few, m, level).quantile, equivalent: watched.numeric === null ? null : shiftOf('psi', watched, net) }
+      return { score, debiased: net, floor: chanceOf(level, cells) * psiBias(2, few, m), equivalent: watched.numeric === null ? null : shiftOf('psi', watched, net) }
     }
     case 'l_infinity': {
       const { distance, index } = lInfinity(a, b)
@@ -124,9 +124,24 @@ export function scoreOf(statistic: Statistic, watched: Watched, live: Side, refe
     }
     case 'tfdv_js_bits': {
       const score = tfdvScore(watched, live, reference)
-      return score === null ? null : { score, debiased: debiased(score, jsBias(10, few, m)), floor: jsFloor(10, few, m, level).quantile, equivalent: null }
+      return score === null ? null : { score, debiased: debiased(score, jsBias(10, few, m)), floor: chanceOf(level, 10) * jsBias(2, few, m), equivalent: null }
     }
   }
+}
+
+const CHANCES = new Map<string, number>()
+const MAX_CHANCES = 4_096
+
+/** What chi-square with k − 1 degrees of freedom exceeds at this level; an inverse of 200 steps, of which few are different. */
+function chanceOf(level: number, k: number): number {
+  if (k < 2) return 0
+  const key = `${level} ${k}`
+  const known = CHANCES.get(key)
+  if (known !== undefined) return known
+  if (CHANCES.size >= MAX_CHANCES) CHANCES.clear()
+  const quantile = chi2Isf(level, k - 1)
+  CHANCES.set(key, quantile)
+  return quantile
 }
 
 /** One table a number of groups; profiles have a handful of them. */

@@ -56,6 +56,7 @@ export class Counter {
   }
 
   answer(view: FeatureView): void {
+    if (this.#inputs.length === 0) this.#cells[ROWS]! += view.rows
     this.#count(this.#outputs, view)
   }
 

@@ -9,7 +9,7 @@
 import { addInto } from './ring.ts'
 import { type Comparison, compare, type Side, sideOf } from './compare.ts'
 import { ABSENT, NAN, ROWS } from './counter.ts'
-import { findings, type Level, type Limits } from './findings.ts'
+import { findings, LEAST_ROWS, type Level, type Limits } from './findings.ts'
 import type { History } from './history.ts'
 import type { Rates } from './rates.ts'
 import { Judge, type Outcome } from './judge.ts'
@@ -120,7 +120,7 @@ export class Drift {
     const outcome: Outcome = { alarms: this.#rates?.window(cells, from, to) ?? [], ended: [] }
     if (state.last === null) return outcome
     this.#meet(state.last.cells)
-    join(outcome, this.#judge({ level: 'window', judged: state.last, whole: false, limits: this.#limits(times.window) }))
+    if (state.last.rows >= LEAST_ROWS) join(outcome, this.#judge({ level: 'window', judged: state.last, whole: false, limits: this.#limits(times.window) }))
     return outcome
   }
 
@@ -183,7 +183,7 @@ export class Drift {
   }
 
   training(watched: Watched): Side {
-    return sideOf(watched, watched.baseline.cells, watched.baseline.specials.nan)
+    return sideOf(watched, watched.baseline.cells, watched.baseline.specials[NAN])
   }
 
   side(watched: Watched, words: Uint32Array): Side {

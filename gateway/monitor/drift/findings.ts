@@ -47,7 +47,7 @@ function shareFindings(watched: Watched, level: Level, drift: Drift): Finding[] 
 function shareFinding(watched: Watched, test: ShareTest, { level, judged, limits }: Level, drift: Drift): Finding {
   const { share, p, rise, threshold, count, of } = test
   return {
-    watched, cause: share, statistic: share, level, p, effect: rise, threshold, count: [count, of], enough: of / watched.design >= LEAST_ROWS, quiet: false,
+    watched, cause: share, statistic: share, level, p, effect: rise, threshold, count: [count, of], enough: independent(of, judged, watched) >= LEAST_ROWS, quiet: false,
     reason: () => `${shareWords(watched, test, drift.names(watched))}; ${chance(p, limits)}; ${spanOf(judged.from, judged.to)}`,
   }
 }
@@ -63,7 +63,7 @@ function againstTraining(watched: Watched, { judged, whole, limits }: Level, dri
   const least = Math.max(numeric === null ? BEYOND_SEASON.categorical : BEYOND_SEASON.numeric, BEYOND_SEASON.swing * swing)
   // Of a part of a season only what the hour of the day cannot explain.
   const explained = !whole && (score.equivalent === null || score.equivalent < least)
-  const enough = rows / watched.design >= LEAST_ROWS
+  const enough = independent(rows, judged, watched) >= LEAST_ROWS
   return {
     watched, cause: 'distribution', statistic, level: 'season', p: explained ? 1 : found.p, effect: score.debiased, threshold, count: null, enough,
     quiet: whole && score.debiased < RECOVERED * threshold,
@@ -81,7 +81,7 @@ function againstEarlier(watched: Watched, { judged, limits }: Level, drift: Drif
   const { score, rows } = found
   return {
     watched, cause: 'distribution', statistic: watched.statistic, level: 'window', p: found.p, effect: Math.min(score.debiased, weekAgo(watched, live, judged, limits, drift)), threshold, count: null,
-    enough: rows / watched.design >= LEAST_ROWS && total(earlier.groups) / watched.design >= LEAST_ROWS, quiet: false,
+    enough: independent(rows, judged, watched) >= LEAST_ROWS && total(earlier.groups) / watched.design >= LEAST_ROWS, quiet: false,
     reason: () => `${moveWords(watched, live.cells!, null, compare(watched, live, earlier, limits.level, []))}; ${scoreWords(watched, score, threshold)}; ${rows} rows, ${spanOf(judged.from, judged.to)}, against ${total(earlier.groups)} at the same time in earlier seasons`,
   }
 }
@@ -107,6 +107,11 @@ function effectOf(watched: Watched, live: Side, reference: Side, level: number):
 function scoreWords({ statistic, numeric }: Watched, { debiased, floor, equivalent, at }: NonNullable<ReturnType<typeof scoreOf>>, threshold: number): string {
   const like = equivalent === null ? '' : numeric === null ? `, as if ${Number((100 * equivalent).toPrecision(3))} % of the rows had moved` : `, as a shift of ${equivalent.toFixed(2)} standard deviations would`
   return `${statistic} ${debiased.toFixed(4)}${at === undefined ? '' : ` at ${at}`} (threshold ${Number(threshold.toPrecision(4))}${floor === null ? '' : `, noise ${floor.toFixed(4)}`})${like}`
+}
+
+/** The elements of a list come together: a row of them is one. */
+function independent(values: number, { rows }: Judged, { design }: Watched): number {
+  return Math.min(values, rows) / design
 }
 
 function chance(p: number, { level }: Limits): string {

@@ -70,12 +70,14 @@ export class Judge {
     const outcome: Outcome = { alarms: [], ended: [] }
     findings.forEach((finding, i) => {
       if (!finding.enough) return
+      const hit = adjusted[i]! <= q && finding.effect >= finding.threshold
+      if (!hit && this.active.size === 0 && this.#hits.size === 0) return
       const { watched, cause, level } = finding
       const key = `${cause} ${watched.name}`
       const known = this.active.get(key)
-      const hit = adjusted[i]! <= q && finding.effect >= finding.threshold
       const hits = hit ? (this.#hits.get(`${level} ${key}`) ?? 0) + 1 : 0
-      this.#hits.set(`${level} ${key}`, hits)
+      if (hit) this.#hits.set(`${level} ${key}`, hits)
+      else this.#hits.delete(`${level} ${key}`)
       if (hit && known !== undefined) known.seen = time
       else if (hits >= persistence) this.#raise(key, finding, time, outcome)
       else if (known !== undefined && this.#over(known, finding, time, season)) {

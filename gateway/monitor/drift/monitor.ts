@@ -7,10 +7,9 @@ import { Drift, type DriftOptions, type DriftState } from './drift.ts'
 import { History, historyBytes, memoryOf } from './history.ts'
 import type { Outcome } from './judge.ts'
 import { type Cells, cellsOf } from './merge.ts'
-import { type Fence, fenceOf } from './outliers.ts'
+import { type Fence, fenceOf, outlierCount } from './outliers.ts'
 import { countExchange, type Rates } from './rates.ts'
 import { reportOf, type Status, statusOf } from './report.ts'
-import { outlierCount } from './outliers.ts'
 import { shareCounts } from './shares.ts'
 import type { Times } from './times.ts'
 import { type Plan, SHARES, type Share, type Statistic, type Watched } from './watched.ts'
@@ -98,17 +97,16 @@ export class DriftMonitor {
     return this.drift.tick(wall)
   }
 
-  /** Scores of the last window against the training data, without bias, and shares; of a feature without values only shares. */
-  scores(each: (watched: Watched, name: Statistic | Share, value: number) => void): void {
-    const { last } = this.drift.state
+  /** Of the last window: scores against the training data, without bias, and shares; NaN where there is nothing to compare. */
+  scores(watched: Watched, each: (name: Statistic | Share, value: number) => void): void {
+    const { drift } = this
+    const { last } = drift.state
     if (last === null) return
-    for (const watched of this.drift.plan.features) {
-      const { scores } = this.drift.compare(watched, this.drift.side(watched, last.cells), this.drift.training(watched), scoresOf(watched))
-      for (const name of scoresOf(watched)) each(watched, name, scores[name]?.debiased ?? NaN)
-      for (const { share, count, of } of shareCounts(watched, last.cells)) each(watched, share, of === 0 ? NaN : count / of)
-      const outliers = this.drift.options.fence === null || watched.side === 'input' ? null : outlierCount(watched, last.cells, this.drift.options.fence)
-      if (outliers !== null) each(watched, 'outlier_share', outliers.of === 0 ? NaN : outliers.count / outliers.of)
-    }
+    const { scores } = drift.compare(watched, drift.side(watched, last.cells), drift.training(watched), scoresOf(watched))
+    for (const name of scoresOf(watched)) each(name, scores[name]?.debiased ?? NaN)
+    for (const { share, count, of } of shareCounts(watched, last.cells)) each(share, of === 0 ? NaN : count / of)
+    const outliers = drift.options.fence === null || watched.side === 'input' ? null : outlierCount(watched, last.cells, drift.options.fence)
+    if (outliers !== null) each('outlier_share', outliers.of === 0 ? NaN : outliers.count / outliers.of)
   }
 
   status(watched: Watched): Status {

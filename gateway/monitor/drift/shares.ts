@@ -35,10 +35,9 @@ interface Totals {
 export function shareCounts(watched: Watched, words: Uint32Array): ShareCount[] {
   const { at, cells, baseline } = watched
   const live = { values: sum(words, at, at + cells), specials: words.subarray(at + cells, at + cells + SPECIALS.length) }
-  const training = { values: sum(baseline.cells, 0, baseline.cells.length), specials: SPECIALS.map((special) => baseline.specials[special]) }
-  return SHARES.map((share) => {
+    return SHARES.map((share) => {
     const [count, of] = countOf(share, live)
-    const [expected, expectedOf] = countOf(share, training)
+    const [expected, expectedOf] = countOf(share, baseline)
     return { share, count, of, expected, expectedOf }
   })
 }

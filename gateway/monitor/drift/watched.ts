@@ -71,7 +71,10 @@ export interface Numeric {
 export interface Baseline {
   /** By value cell, sentinels left out. */
   readonly cells: Uint32Array
-  readonly specials: Readonly<Record<Special, number>>
+  /** In the order of `SPECIALS`. */
+  readonly specials: readonly number[]
+  /** Sum of the value cells. */
+  readonly values: number
 }
 
 /** Words of a feature. */
@@ -141,7 +144,7 @@ function numberPart(feature: FeatureProfile, { grid, mean, sd, count }: NumericP
     sentinel += n
   }
   const numeric = { centre: grid.centre, scale: grid.scale, mean, sd, groups: coarsen(cells, GROUPS) }
-  return { cells: GRID_CELLS, baseline: { cells, specials: specialsOf(feature, 0, sentinel) }, numeric, values: null, labels: [] }
+  return { cells: GRID_CELLS, baseline: baselineOf(feature, cells, 0, sentinel), numeric, values: null, labels: [] }
 }
 
 function valuePart(feature: FeatureProfile, { values, other, domain }: CategoricalProfile): Part {
@@ -154,14 +157,15 @@ function valuePart(feature: FeatureProfile, { values, other, domain }: Categoric
   const cells = Uint32Array.from(listed, ([, count]) => count)
   const sentinel = sum(values.filter(([value]) => marks.has(value)))
   return {
-    cells: listed.length, baseline: { cells, specials: specialsOf(feature, other + sum(dropped) + once, sentinel) }, numeric: null,
+    cells: listed.length, baseline: baselineOf(feature, cells, other + sum(dropped) + once, sentinel), numeric: null,
     values: new Map(listed.map(([value], i) => [value, i])), labels: listed.map(([value]) => value),
   }
 }
 
-function specialsOf({ presence, violations }: FeatureProfile, unseen: number, sentinel: number): Record<Special, number> {
+function baselineOf({ presence, violations }: FeatureProfile, cells: Uint32Array, unseen: number, sentinel: number): Baseline {
   const { nulls, absent, nan, infinite } = presence
-  return { nulls, absent, nan, infinite, wrong: violations?.values ?? 0, unseen, sentinel }
+  const specials: Readonly<Record<Special, number>> = { nulls, absent, nan, infinite, wrong: violations?.values ?? 0, unseen, sentinel }
+  return { cells, specials: SPECIALS.map((special) => specials[special]), values: cells.reduce((sum, count) => sum + count, 0) }
 }
 
 /**

@@ -65,8 +65,7 @@ function constantOf({ numeric, baseline }: Watched, cells: Uint32Array): number 
     total += cells[i]!
     if (cells[i]! > cells[most]!) most = i
   }
-  const trained = baseline.cells.reduce((sum, count) => sum + count, 0)
-  if (cells[most]! < CONSTANT * total || baseline.cells[most]! > trained / 2) return null
+  if (cells[most]! < CONSTANT * total || baseline.cells[most]! > baseline.values / 2) return null
   return numeric!.centre + numeric!.scale * middleOf(most)
 }
 
