@@ -9,13 +9,15 @@ import type { Clock } from './clock.ts'
 const KEEP_ALIVE_MS = 4_000
 /** A connection older than this carries no further request, so that a changed DNS name is noticed. */
 const LIFETIME_MS = 300_000
-/** Answers are looked at for their reason; what is beyond is not read. */
+/** Most answers are looked at for their reason; what is beyond is not read. */
 export const MAX_ANSWER_BYTES = 64 << 10
 
 export interface CallsOptions {
   readonly connections: number
   /** From the call to the end of its answer, milliseconds. */
   readonly timeout_ms: number
+  /** Of an answer, for callers that read what they get; default: `MAX_ANSWER_BYTES`. */
+  readonly answer_bytes?: number
 }
 
 export interface Call {
@@ -31,7 +33,7 @@ export interface Called {
   readonly status: number
   /** First value of a field (lower-case name). */
   field(name: string): string | undefined
-  /** The beginning of it, at most `MAX_ANSWER_BYTES`. */
+  /** The beginning of it, at most `answer_bytes`. */
   readonly body: Buffer
 }
 
@@ -49,12 +51,14 @@ export class Calls {
   readonly #pool: Pool
   readonly #clock: Clock
   readonly #timeoutMs: number
+  readonly #answerBytes: number
 
   /** @param origin scheme, host and port of a url; the rest of it is not looked at */
-  constructor(origin: string, { connections, timeout_ms }: CallsOptions, clock: Clock) {
+  constructor(origin: string, { connections, timeout_ms, answer_bytes = MAX_ANSWER_BYTES }: CallsOptions, clock: Clock) {
     this.#origin = new URL(new URL(origin).origin)
     this.#clock = clock
     this.#timeoutMs = timeout_ms
+    this.#answerBytes = answer_bytes
     // Time is limited by the clock alone.
     this.#pool = new Pool(this.#origin, { connections, pipelining: 1, allowH2: false, keepAliveTimeout: KEEP_ALIVE_MS, clientTtl: LIFETIME_MS, headersTimeout: 0, bodyTimeout: 0, connect: { timeout: 0 } })
   }
@@ -63,7 +67,7 @@ export class Calls {
   async send({ method, path, headers, body }: Call): Promise<Called> {
     return this.#limited(async (signal) => {
       const answer = await this.#pool.request({ method, path, headers: [...headers], body, signal })
-      return { status: answer.statusCode, field: (name) => [answer.headers[name]].flat()[0], body: await beginning(answer.body) }
+      return { status: answer.statusCode, field: (name) => [answer.headers[name]].flat()[0], body: await beginning(answer.body, this.#answerBytes) }
     })
   }
 
@@ -106,14 +110,14 @@ function asCallError(error: unknown, signal: AbortSignal): CallError {
   return new CallError(error instanceof errors.InvalidArgumentError ? 'invalid' : 'network', message === '' ? (code ?? 'the connection failed') : message)
 }
 
-async function beginning(body: Dispatcher.ResponseData['body']): Promise<Buffer> {
+async function beginning(body: Dispatcher.ResponseData['body'], most: number): Promise<Buffer> {
   const chunks: Buffer[] = []
   let bytes = 0
   for await (const chunk of body as AsyncIterable<Buffer>) {
     chunks.push(chunk)
     bytes += chunk.length
     // Leaving the loop closes the connection: cheaper than reading what nobody wants.
-    if (bytes >= MAX_ANSWER_BYTES) break
+    if (bytes >= most) break
   }
-  return Buffer.concat(chunks).subarray(0, MAX_ANSWER_BYTES)
+  return Buffer.concat(chunks).subarray(0, most)
 }

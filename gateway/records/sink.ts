@@ -14,7 +14,7 @@ export interface Delivery {
   readonly rejected: number
   /** Where the sink stands now; `undefined` = as before. */
   readonly state?: SinkState
-  /** Why the rest was not taken; null = all were. The next attempt comes after a pause that grows. */
+  /** Why the rest was not taken: the next attempt comes after a pause that grows. null: nothing failed, and what was not taken comes at once. */
   readonly error: Error | null
 }
 

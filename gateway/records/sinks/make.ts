@@ -11,7 +11,8 @@ export const createSink: CreateSink = async (config, deps) => {
     case 'cloudevents':
       return new (await import('./cloudevents.ts')).CloudEventsSink(config, deps)
     case 's3':
+      return new (await import('./s3.ts')).S3Sink(config, deps)
     case 'kafka':
-      throw new WeirError('NOT_IMPLEMENTED', `the sink "${config.name}": \`${config.kind}\` is not built in yet; use \`parquet\`, \`jsonl\` or \`cloudevents\``)
+      throw new WeirError('NOT_IMPLEMENTED', `the sink "${config.name}": \`kafka\` is not built in yet; use another kind`)
   }
 }
