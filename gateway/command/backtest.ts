@@ -5,16 +5,15 @@ import { type Loaded, loadConfig } from '../../config/load.ts'
 import type { Log } from '../plugin.ts'
 import { DataError } from '../profile/read/table.ts'
 import { UsageError } from './arguments.ts'
-import { backtest as runBacktest, LABELS, type Outcome } from './backtest/backtest.ts'
+import { backtest as runBacktest, type Outcome } from './backtest/backtest.ts'
 import { openEvents } from './backtest/read.ts'
 import { notes, reportJson, reportText } from './backtest/report.ts'
+import { LABELS } from './backtest/stage.ts'
 import type { BacktestOrder } from './orders.ts'
 import { progressBar } from './progress.ts'
 import type { Terminal } from './run.ts'
 import { parts } from './source.ts'
 
-/** Plugins of weir that raise alarms. One of the user's own may too. */
-const MONITORS: ReadonlySet<string> = new Set(['schema', 'drift', LABELS])
 /** Messages of plugins that are told. */
 const MAX_TOLD = 20
 /** Of one field of them, characters. */
@@ -68,8 +67,10 @@ function routeOf(config: Config, order: BacktestOrder): RouteConfig {
     const near = nearest(order.route, names)
     throw new UsageError(`there is no route "${order.route}" in the configuration`, near === null ? `Routes are: ${names.join(', ')}.` : `Did you mean \`--route ${near}\`?`)
   }
-  if (found.plugins.some(({ name, use }) => MONITORS.has(name) || use !== null)) return found
-  throw new UsageError(`route "${found.name}" has no plugin that raises alarms`, `Give it one of ${[...MONITORS].join(', ')}.`)
+  const monitors = [...parts.plugins.values()].filter(({ alarms = [] }) => alarms.length > 0).map(({ name }) => name)
+  // Of a plugin of the user's own nobody knows.
+  if (found.plugins.some(({ name, use }) => monitors.includes(name) || use !== null)) return found
+  throw new UsageError(`route "${found.name}" has no plugin that raises alarms`, `Give it one of ${monitors.join(', ')}.`)
 }
 
 /** What plugins say while it runs: the first of each, as notes. */

@@ -171,7 +171,7 @@ describe('what cannot be run is told, exit 2', () => {
 
   test('a route that is not there, or watches nothing', async () => {
     await expect(run(good(), monitored(), '--route rr')).rejects.toMatchObject({ message: 'there is no route "rr" in the configuration', help: 'Did you mean `--route r`?' })
-    await expect(run(good(), configOf(['{ timeout: { total: 1s } }']))).rejects.toMatchObject({ message: 'route "r" has no plugin that raises alarms', help: 'Give it one of schema, drift, labels.' })
+    await expect(run(good(), configOf(['{ timeout: { total: 1s } }']))).rejects.toMatchObject({ message: 'route "r" has no plugin that raises alarms', help: expect.stringMatching(/^Give it one of .*schema/) })
   })
 
   test('a configuration that is wrong, or whose profile or model is', async () => {

@@ -2,14 +2,15 @@
 import type { BuildIssue, Config, RouteConfig } from '../../../config/config.ts'
 import { WeirError } from '../../errors.ts'
 import type { Exchange } from '../../exchange.ts'
-import type { Log, ServeRoute } from '../../plugin.ts'
+import type { CompiledRoute } from '../../pipeline/route.ts'
+import type { Log } from '../../plugin.ts'
 import { DataError } from '../../profile/read/table.ts'
 import { FileClock } from './clock.ts'
 import { Ending } from './ending.ts'
 import type { Event } from './event.ts'
 import { Passages } from './passage.ts'
 import { type MakeRequest, requestsOf } from './request.ts'
-import { openStage, type Raised, type Stage } from './stage.ts'
+import { LABELS, openStage, type Raised, type Stage } from './stage.ts'
 
 export interface BacktestOptions {
   readonly config: Config
@@ -71,7 +72,7 @@ class Run {
 
   constructor(stage: Stage, { match, plugins }: RouteConfig, clock: FileClock, log: Log) {
     this.#stage = stage
-    this.#passages = new Passages(stage.route, clock, log)
+    this.#passages = new Passages(clock, log)
     this.#request = requestsOf(stage.route, match, stage.taken)
     this.#taker = labelTaker(stage, plugins)
   }
@@ -82,13 +83,13 @@ class Run {
     try {
       const request = this.#request(event.request)
       this.#stage.answer = event.answer
-      const x = await this.#passages.pass({ ...request, id: event.id, inferenceId, duration_ms: event.duration_ms })
+      const x = await this.#passages.pass(this.#stage.route, { ...request, id: event.id, inferenceId, duration_ms: event.duration_ms })
       this.#count(x)
+      if (event.label !== undefined && event.label !== null) await this.#label(event, x)
     } catch (error) {
       if (!(error instanceof WeirError)) throw error
       this.#tally('not made', `row ${event.row}: ${error.message}`)
     }
-    if (event.label !== undefined && event.label !== null) await this.#label(event, inferenceId)
   }
 
   outcome(): Pick<Outcome, 'rows' | 'answers' | 'labels' | 'stoodIn' | 'records'> {
@@ -106,13 +107,14 @@ class Run {
     else known.count++
   }
 
-  async #label({ time, row, label }: Event, inferenceId: string): Promise<void> {
+  async #label({ time, row, label }: Event, { requestId, inferenceId }: Exchange): Promise<void> {
     if (this.#taker === null) return
     if (typeof label === 'bigint' || (typeof label === 'number' && !Number.isFinite(label))) throw new DataError(`row ${row}: expected a label that is a finite number, a text or a boolean, found ${label}`)
-    const body = Buffer.from(JSON.stringify({ inference_id: inferenceId, label, time: new Date(time).toISOString() }))
-    const x = this.#passages.exchange({ method: 'POST', target: this.#taker.path, headers: this.#taker.headers, body, id: '', inferenceId, duration_ms: 0 })
+    const body = Buffer.from(JSON.stringify({ inference_id: inferenceId, request_id: requestId, label, time: new Date(time).toISOString() }))
+    const { route, headers } = this.#taker
+    const x = await this.#passages.pass(route, { method: 'POST', target: route.name, headers, body, id: '', inferenceId: idOf(time, 0), duration_ms: 0 })
     this.#labels.given++
-    const said = await this.#passages.settled(x, this.#taker.take(body, x))
+    const said = refusal(x)
     if (said === null) return
     this.#labels.refused++
     if (this.#labels.first === '') this.#labels.first = `row ${row}: ${said}`
@@ -125,33 +127,20 @@ function idOf(time: number, row: number): string {
   return `${hex.slice(0, 8)}-${hex.slice(8)}-7000-8000-${row.toString(16).padStart(12, '0')}`
 }
 
-// ---------------------------------------------------------------- labels
-
+/** Where labels go, as a caller sends them. */
 interface LabelTaker {
-  readonly path: string
-  readonly headers: string[]
-  /** @returns null, or why it was not taken */
-  take(body: Buffer, x: Exchange): Promise<string | null>
+  readonly route: CompiledRoute
+  readonly headers: readonly string[]
 }
 
-export const LABELS = 'labels'
-
-/** The way in for labels that the plugin of that name serves; null without one. */
-function labelTaker({ route }: Stage, plugins: RouteConfig['plugins']): LabelTaker | null {
-  for (const [at, steps] of route.serve ?? []) {
-    const step = steps.find(({ plugin }) => plugin === LABELS)
-    if (step === undefined || !at.startsWith('POST ')) continue
-    const { token } = (plugins.find(({ name }) => name === LABELS)?.options ?? {}) as { readonly token?: string }
-    const headers = ['content-type', 'application/json', ...(token === undefined ? [] : ['authorization', `Bearer ${token}`])]
-    return { path: at.slice('POST '.length), headers, take: (body, x) => take(step.run, body, x) }
-  }
-  return null
+function labelTaker({ labels }: Stage, plugins: RouteConfig['plugins']): LabelTaker | null {
+  if (labels === null) return null
+  const { token } = plugins.find(({ name }) => name === LABELS)!.options as { readonly token?: string }
+  return { route: labels, headers: ['content-type', 'application/json', ...(token === undefined ? [] : ['authorization', `Bearer ${token}`])] }
 }
 
-async function take(serve: ServeRoute, body: Buffer, x: Exchange): Promise<string | null> {
-  const answer = await serve.handle(body, x)
-  const text = answer === null ? 'it is not for this route' : (answer.body as Buffer | null)?.toString() ?? ''
-  if (answer === null || answer.status >= 300) return text
-  const { accepted } = JSON.parse(text) as { readonly accepted?: number }
-  return accepted === 1 ? null : text
+/** @returns null: the label was taken; else what was said */
+function refusal({ answer }: Exchange): string | null {
+  const text = (answer!.body as Buffer | null)?.toString() ?? ''
+  return answer!.status < 300 && (JSON.parse(text) as { readonly accepted?: number }).accepted === 1 ? null : text
 }

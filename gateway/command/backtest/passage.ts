@@ -29,27 +29,24 @@ export interface Asked extends Logged {
 }
 
 export class Passages {
-  readonly #route: CompiledRoute
   readonly #clock: FileClock
   readonly #log: Log
   readonly #real: Clock
 
-  constructor(route: CompiledRoute, clock: FileClock, log: Log, real: Clock = systemClock) {
-    this.#route = route
+  constructor(clock: FileClock, log: Log, real: Clock = systemClock) {
     this.#clock = clock
     this.#log = log
     this.#real = real
   }
 
   /** @returns after `done`; its answer is whole */
-  async pass(asked: Asked): Promise<Exchange> {
-    const x = this.exchange(asked)
-    await this.settled(x, this.#pass(x))
+  async pass(route: CompiledRoute, asked: Asked): Promise<Exchange> {
+    const x = this.#exchange(route, asked)
+    await this.#settled(x, this.#pass(route, x))
     return x
   }
 
-  exchange({ method, target, headers, body, id, inferenceId, duration_ms }: Asked): Exchange {
-    const route = this.#route
+  #exchange(route: CompiledRoute, { method, target, headers, body, id, inferenceId, duration_ms }: Asked): Exchange {
     const requestId = requestIdFrom(id === '' ? undefined : id, randomUUID)
     const leg = new Leg(route.backend)
     return new Exchange({
@@ -59,7 +56,7 @@ export class Passages {
   }
 
   /** What waits for a timer gets it: the file has no time of its own for that. */
-  async settled<T>(x: Exchange, work: Promise<T>): Promise<T> {
+  async #settled(x: Exchange, work: Promise<void>): Promise<void> {
     let over = false
     work.then(() => (over = true), () => (over = true))
     await turn()
@@ -72,15 +69,14 @@ export class Passages {
       began = now
       if (this.#clock.moveOn(until)) continue
       x.leg.cancel(new WeirError('DEADLINE_EXCEEDED'))
-      if (now - started > GIVEN_UP_MS) throw new Error(`an exchange of route "${this.#route.name}" never ends: a plugin waits for something that is neither a timer nor a model`)
+      if (now - started > GIVEN_UP_MS) throw new Error(`an exchange of route "${x.route.name}" never ends: a plugin waits for something that is neither a timer nor a model`)
     }
     return work
   }
 
-  async #pass(x: Exchange): Promise<void> {
-    const route = this.#route
+  async #pass(route: CompiledRoute, x: Exchange): Promise<void> {
     try {
-      x.answer = await this.#answer(x)
+      x.answer = await this.#answer(route, x)
       x.phase = 'response'
       await runResponse(route, x)
       if (route.responseBody !== null && x.answer.body !== null) {
@@ -101,8 +97,7 @@ export class Passages {
     }
   }
 
-  async #answer(x: Exchange): Promise<Answer> {
-    const route = this.#route
+  async #answer(route: CompiledRoute, x: Exchange): Promise<Answer> {
     try {
       x.phase = 'request'
       const verdict = (await runRequest(route, x)) ?? (await runRequestBody(route, x))

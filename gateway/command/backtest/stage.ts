@@ -28,6 +28,8 @@ export interface Raised extends Alarm {
 
 export interface Stage {
   readonly route: CompiledRoute
+  /** Where the plugin `labels` takes labels, on the traffic listener; null without it. */
+  readonly labels: CompiledRoute | null
   /** What the route's own backend takes, where that is a model inside. */
   readonly taken: Taken | null
   /** What HTTP backends answer next; null = nothing is known of it. */
@@ -42,6 +44,8 @@ export interface Stage {
   close(): Promise<void>
 }
 
+/** Name of the plugin that takes labels. */
+export const LABELS = 'labels'
 /** Alarms that are kept; nobody reads more. */
 export const MAX_ALARMS = 100_000
 
@@ -75,7 +79,7 @@ export async function openStage(config: Config, routeConfig: RouteConfig, clock:
   const built = await gateway.prepare(alone, models?.part ?? null)
   if (!(built instanceof Generation)) return built.map((issue) => (issue.at === 'routes[0]' ? { ...issue, at: `routes[${config.routes.indexOf(routeConfig)}]` } : issue))
   gateway.swap(built)
-  return staged(built.routes.find(({ name }) => name === routeConfig.name)!, takenBy(alone, routeConfig, models), { stand, alarms, plugins, gateway })
+  return staged(built, routeConfig.name, takenBy(alone, routeConfig, models), { stand, alarms, plugins, gateway })
 }
 
 interface Behind {
@@ -85,9 +89,11 @@ interface Behind {
   readonly gateway: Gateway
 }
 
-function staged(route: CompiledRoute, taken: Taken | null, { stand, alarms, plugins, gateway }: Behind): Stage {
+function staged(generation: Generation, name: string, taken: Taken | null, { stand, alarms, plugins, gateway }: Behind): Stage {
+  const route = generation.routes.find((one) => one.name === name)!
   return {
     route, taken, alarms, plugins,
+    labels: labelsOf(generation, route),
     stoodIn: stand.asked,
     records: stand.kept,
     get answer() {
@@ -98,6 +104,12 @@ function staged(route: CompiledRoute, taken: Taken | null, { stand, alarms, plug
     },
     close: () => gateway.close(),
   }
+}
+
+/** Plugins serve on the traffic listener what the route of the file does not know of. */
+function labelsOf({ router }: Generation, { serve }: CompiledRoute): CompiledRoute | null {
+  const [at] = [...(serve ?? [])].find(([, steps]) => steps.some(({ plugin }) => plugin === LABELS)) ?? []
+  return at === undefined ? null : router.find('POST', at.slice('POST '.length), []).route
 }
 
 /** One route, one thread, and nothing that lasts. */
