@@ -8,6 +8,7 @@ import { BuildProblem, KeepStore } from './pipeline/host.ts'
 import type { CompiledRoute } from './pipeline/route.ts'
 import type { Plugin } from './plugin.ts'
 import { compileRouter, type RouteEntry } from './server/router.ts'
+import { servedEntries } from './server/served.ts'
 import { answerBackend } from './upstream/answer.ts'
 import type { HttpBackend } from './upstream/transport.ts'
 
@@ -66,7 +67,8 @@ export class Gateway {
       return issues
     }
     const entries = draft.entries()
-    return new Generation(this.#next++, config, compileRouter(entries), entries.map(({ route }) => route), () => draft.close())
+    const served = servedEntries(entries.map(({ route }) => route), this.#deps.gather)
+    return new Generation(this.#next++, config, compileRouter([...served, ...entries]), entries.map(({ route }) => route), () => draft.close())
   }
 
   /** The old generation closes when its last exchange is done. */

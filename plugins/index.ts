@@ -7,6 +7,7 @@ import fault from './fault.ts'
 import guard from './guard.ts'
 import headers from './headers.ts'
 import hedge from './hedge.ts'
+import labels from './labels.ts'
 import log from './log.ts'
 import rate_limit from './rate_limit.ts'
 import retry from './retry.ts'
@@ -15,4 +16,4 @@ import split from './split.ts'
 import timeout from './timeout.ts'
 
 /** Every plugin of weir, by its name in the YAML. */
-export const plugins: ReadonlyMap<string, Plugin> = new Map([concurrency, drift, fallback, fault, guard, headers, hedge, log, rate_limit, retry, schema, split, timeout].map((plugin) => [plugin.name, plugin as unknown as Plugin]))
+export const plugins: ReadonlyMap<string, Plugin> = new Map([concurrency, drift, fallback, fault, guard, headers, hedge, labels, log, rate_limit, retry, schema, split, timeout].map((plugin) => [plugin.name, plugin as unknown as Plugin]))

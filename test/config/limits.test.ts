@@ -47,6 +47,9 @@ const NO_LIMITS: Readonly<Record<string, string>> = {
   'plugins.drift.season': 'what is looked at',
   'plugins.drift.outliers.fence': 'what counts as an outlier',
   'plugins.schema.window': 'what is looked at',
+  'plugins.labels.window': 'what is looked at',
+  'plugins.labels.span': 'what is looked at',
+  'plugins.labels.delay': 'when',
   'plugins.fault.delay.fixed': 'what is done on purpose',
   'plugins.fault.cut.after': 'what is done on purpose',
 }

@@ -14,6 +14,8 @@ import type { Baseline } from './baseline.ts'
 import type { Measure, Measures } from './measures.ts'
 
 const WEEK_MS = 604_800_000
+/** However few tests a week there are, what one in a hundred would show is no news. */
+const MOST_LEVEL = 0.01
 
 export interface Limit {
   readonly min?: number
@@ -61,10 +63,15 @@ export class Judge {
   /** @param groups that are judged */
   constructor(options: JudgeOptions, groups: number, active: Active) {
     const tests = Object.keys(options.limits).length * groups + (options.baseline === null ? 0 : 1)
-    this.alpha = Math.min(0.05, (options.budget * options.window) / WEEK_MS / Math.max(1, tests))
+    this.alpha = Math.min(MOST_LEVEL, (options.budget * options.window) / WEEK_MS / Math.max(1, tests))
     this.#z = normalIsf(this.alpha)
     this.#options = options
     this.#active = active
+  }
+
+  /** Whether alarms go by what is estimated without labels. */
+  get estimates(): boolean {
+    return Object.keys(this.#options.limits).some((name) => name.startsWith('estimated_'))
   }
 
   get active(): Readonly<Record<string, string>> {

@@ -28,6 +28,12 @@ export interface Coverage {
 /** Sums of windows, one piece a group, the last one all together. */
 type Sums = readonly Float64Array[]
 
+/** The probability by cell of score. */
+interface Calibrated {
+  readonly map: Float64Array
+  readonly byLabels: boolean
+}
+
 export class Review {
   readonly #setup: Setup
   readonly #layout: Layout
@@ -35,6 +41,7 @@ export class Review {
   readonly #judge: Judge
   /** The window that is judged next. */
   #next: number
+  #calibration: { readonly at: number; readonly made: Calibrated } | null = null
   readonly #spanWindows: number
 
   /** @param parts of all threads @param now Unix milliseconds */
@@ -63,8 +70,8 @@ export class Review {
     const all = sums.at(-1)!
     if (all[this.#layout.predicted] === 0 && all[this.#layout.labelled] === 0) return []
     const at = (window + 1) * this.#setup.window
-    const calibrated = this.#calibrated(window)
-    const quality = sums.flatMap((cells, group) => (group === 0 ? [] : this.#judge.quality(this.#all(cells, calibrated.map), this.#name(group, sums), at)))
+    const map = this.#judge.estimates ? this.#calibrated(window).map : null
+    const quality = sums.flatMap((cells, group) => (group === 0 ? [] : this.#judge.quality(this.#all(cells, map), this.#name(group, sums), at)))
     return [...this.#judge.labels(this.#labelCounts(all), at), ...quality]
   }
 
@@ -147,8 +154,15 @@ export class Review {
     return bands.filter((band) => band !== undefined).map(({ from, predicted: of, labelled }) => ({ from_score: from, ...covered(of, labelled) }))
   }
 
+  /** A look at all windows: made anew when the span has moved by a quarter. */
+  #calibrated(window: number): Calibrated {
+    const at = Math.floor(window / Math.max(1, this.#spanWindows / 4))
+    if (this.#calibration?.at !== at) this.#calibration = { at, made: this.#calibrate(window) }
+    return this.#calibration.made
+  }
+
   /** Scores as probabilities: as they are, or mapped by what labels before the span said, if that is nearer to the truth in both halves of them. */
-  #calibrated(window: number): { readonly map: Float64Array; readonly byLabels: boolean } {
+  #calibrate(window: number): Calibrated {
     const asIs = Float64Array.from({ length: SCORE_CELLS }, (_, cell) => cellMiddle(cell))
     if (this.#layout.hits < 0) return { map: asIs, byLabels: false }
     const end = window - this.#spanWindows
@@ -172,8 +186,9 @@ export class Review {
     return kind === 'ranking' ? partOf(cells, relevances, RELEVANCES) : grid < 0 ? new Float64Array(0) : partOf(cells, grid, GRID_CELLS)
   }
 
-  #all(cells: Float64Array, map: Float64Array): Measures {
-    return { ...measured(this.#setup, this.#layout, cells), ...estimated(this.#setup, this.#layout, cells, map) }
+  /** @param map null: nothing is estimated */
+  #all(cells: Float64Array, map: Float64Array | null): Measures {
+    return { ...measured(this.#setup, this.#layout, cells), ...(map === null ? {} : estimated(this.#setup, this.#layout, cells, map)) }
   }
 
   #name(group: number, sums: Sums): string {
