@@ -6,31 +6,14 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Declaration, type Declarations, exposition, Histogram, processMetrics, Registry } from '../../gateway/metrics.ts'
-import * as vital from '../../gateway/vital.ts'
-import { plugins } from '../../plugins/index.ts'
+import { type Declaration, exposition, Histogram, processMetrics, Registry } from '../../gateway/metrics.ts'
 import { describeWith } from '../servers.ts'
 import { complaints, filledIn, metricsIn, queriesOf, readDashboard } from './dashboard.ts'
+import { core, declared, exposed } from './declared.ts'
 import { type Prometheus, startPrometheus, type Target } from './prometheus.ts'
 
 const dashboard = readDashboard()
 const queries = queriesOf(dashboard)
-
-const core = Object.fromEntries(
-  Object.values(vital).flatMap((group) => (Array.isArray(group) ? [] : Object.entries(group as Declarations))),
-)
-/** Metrics of plugins, by the names they get in a route. */
-const ofPlugins = Object.fromEntries(
-  [...plugins.values()].flatMap(({ name, metrics }) =>
-    Object.entries((metrics ?? {}) as Declarations).map(([key, declaration]): [string, Declaration] => [`weir_${name}_${key}`, { ...declaration, labels: { route: 'config', ...declaration.labels } } as Declaration]),
-  ),
-)
-const declared: Declarations = { ...core, ...ofPlugins }
-
-/** What a metric is called in a query. */
-function exposed(name: string): string[] {
-  return declared[name]!.type === 'histogram' ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name]
-}
 
 describe('config/dashboards/weir.json', () => {
   it('shows no metric of weir that nobody declares', () => {
