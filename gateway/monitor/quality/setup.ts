@@ -20,7 +20,7 @@ export const ESTIMATED = {
 } as const satisfies Record<Kind, readonly string[]>
 
 /** Of a windowed ring; with `MAX_PART_BYTES` the bound of its memory. */
-export const MAX_WINDOWS = 2000
+export const MAX_WINDOWS = 4000
 export const MAX_PART_BYTES = 256 << 20
 /** Sums over a span are made at the end of every window. */
 export const MAX_SPAN = 400
