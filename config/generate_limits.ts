@@ -18,6 +18,8 @@ import { MAX_COLUMNS } from '../gateway/payload/table.ts'
 import { MAX_FRAME_BYTES } from '../gateway/records/codec.ts'
 import { MAX_BATCH_BYTES } from '../gateway/records/sinks/cloudevents.ts'
 import { MAX_OPEN } from '../gateway/records/sinks/jsonl.ts'
+import { MAX_REQUEST_BYTES } from '../gateway/records/sinks/kafka.ts'
+import { MAX_OBJECTS } from '../gateway/records/sinks/s3.ts'
 import { MAX_COLUMNS as MAX_TYPED } from '../gateway/records/sinks/typed.ts'
 import { MAX_PASSES } from '../gateway/server/forwarded.ts'
 import { EVENT_BYTES } from '../gateway/sse.ts'
@@ -180,6 +182,8 @@ export const GROUPS: Readonly<Record<string, readonly Row[]>> = {
     fixed(MAX_TYPED, 'count', 'gateway/records/sinks/typed.ts: MAX_COLUMNS', 'Typed columns of one route in Parquet.', { effect: 'Further names stand in the body alone; the log says so.' }),
     fixed(MAX_OPEN, 'count', 'gateway/records/sinks/jsonl.ts: MAX_OPEN', 'Files that one `jsonl` sink writes to at the same time.', { effect: 'Further files are closed at once.' }),
     fixed(MAX_BATCH_BYTES, 'bytes', 'gateway/records/sinks/cloudevents.ts: MAX_BATCH_BYTES', 'One batch of CloudEvents.', { effect: 'Further events go with the next request; a larger one goes alone.' }),
+    fixed(MAX_OBJECTS, 'count', 'gateway/records/sinks/s3.ts: MAX_OBJECTS', 'Objects of one delivery to S3.', { effect: 'Further records go with the next delivery.' }),
+    fixed(MAX_REQUEST_BYTES, 'bytes', 'gateway/records/sinks/kafka.ts: MAX_REQUEST_BYTES', 'One request to Kafka.', { effect: 'Further records go with the next request; a larger one goes alone.' }),
     fixed(MAX_ANSWER_BYTES, 'bytes', 'gateway/calls.ts: MAX_ANSWER_BYTES', 'What is read of an answer to a request of weir’s own.', { effect: 'The rest is not read.' }),
   ],
   'The gateway itself': [

@@ -42,6 +42,7 @@ const HOMES: Readonly<Record<string, { readonly in: RegExp; readonly because: st
   'onnxruntime-node': { in: /^gateway\/models\/onnx\//, because: 'one package lives in one folder' },
   hyparquet: { in: /^gateway\/profile\//, because: 'one package lives in one folder' },
   'hyparquet-writer': { in: /^gateway\/records\//, because: 'one package lives in one folder' },
+  '@platformatic/kafka': { in: /^gateway\/records\/sinks\/kafka\.ts$/, because: 'what has no sink of Kafka loads nothing of it' },
   'prom-client': { in: /^gateway\/metrics\.ts$/, because: 'one package lives in one folder' },
   '@marcbachmann/cel-js': { in: /^gateway\/expression\//, because: 'one package lives in one folder' },
   '@opentelemetry/api': { in: /^gateway\/telemetry\/tracing\//, because: 'what is not traced loads nothing of OpenTelemetry' },

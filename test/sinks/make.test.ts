@@ -16,6 +16,7 @@ test.each<[string, () => SinkConfig, object]>([
   ['cloudevents', () => ({ kind: 'cloudevents', ...common, url: 'http://h', headers: {}, source: 's', extensions: {}, batch: 1, delivery }), { wait_ms: 0 }],
   ['cloudevents', () => ({ kind: 'cloudevents', ...common, url: 'http://h', headers: {}, source: 's', extensions: {}, batch: 2, delivery }), { wait_ms: 5000 }],
   ['s3', () => ({ kind: 's3', ...common, bucket: 'b-1', prefix: '', region: 'us-east-1', endpoint: '', access_key: 'a', secret_key: 's', session_token: '', format: 'parquet', delivery }), { wait_ms: 5000 }],
+  ['kafka', () => ({ kind: 'kafka', ...common, brokers: ['h:1'], topic: 't', tls: false, sasl: null, delivery }), { wait_ms: 5000 }],
 ])('%s is made of its configuration, and says how much it takes', async (_kind, config, batch) => {
   const sink = await createSink(config(), deps())
   expect(sink.batch).toMatchObject(batch)

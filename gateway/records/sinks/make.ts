@@ -1,5 +1,4 @@
 /** A sink of its configuration. What a kind needs is loaded with the first sink of that kind. */
-import { WeirError } from '../../errors.ts'
 import type { CreateSink } from '../sink.ts'
 
 export const createSink: CreateSink = async (config, deps) => {
@@ -13,6 +12,6 @@ export const createSink: CreateSink = async (config, deps) => {
     case 's3':
       return new (await import('./s3.ts')).S3Sink(config, deps)
     case 'kafka':
-      throw new WeirError('NOT_IMPLEMENTED', `the sink "${config.name}": \`kafka\` is not built in yet; use another kind`)
+      return new (await import('./kafka.ts')).KafkaSink(config, deps)
   }
 }
