@@ -85,7 +85,6 @@ export default plugin({
   ),
   example: { prediction: 'output.score', window: '1h', alarms: { auc: { min: 0.7 }, ece: { max: 0.05 } } },
   alarms: ['label', 'quality'],
-  alarms: ['label', 'quality'],
   metrics: {
     predictions_total: { type: 'counter', help: 'Rows of answers: kept until their label comes; repeated ids; lost in a crowd; invalid scores; beyond `max_rows`; unreadable answers; left out by `sample`.', labels: { outcome: ['kept', 'repeated', 'lost', 'invalid', 'beyond', 'unreadable', 'left_out'] } },
     evictions_total: { type: 'counter', help: 'Predictions forgotten before their label or their time came because `max_ids` was reached.' },
