@@ -37,10 +37,18 @@ export async function backtest(order: BacktestOrder, terminal: Terminal): Promis
 async function run(order: BacktestOrder, config: Config, route: RouteConfig, { locate }: Loaded, terminal: Terminal): Promise<number> {
   const events = await openEvents(order.file, route.name, order, order)
   const heard = new Heard()
-  const bar = progressBar(events.progress, terminal)
+  const done = { ...events.progress, read: 0, rows: 0 }
+  const bar = progressBar(done, terminal)
   let stopped = false
+
+  /** Rows are read ahead of the clock, to be put in order. */
+  function tick(): void {
+    done.rows++
+    done.read = (events.progress.read * done.rows) / Math.max(done.rows, events.progress.rows)
+    bar.tick()
+  }
   terminal.on('SIGINT', () => (stopped = true))
-  const outcome = await runBacktest(events.read(), { config, route, log: heard.log, tick: bar.tick, stopped: () => stopped }).finally(bar.end)
+  const outcome = await runBacktest(events.read(), { config, route, log: heard.log, tick, stopped: () => stopped }).finally(bar.end)
   if (!('alarms' in outcome)) return refuse((outcome as readonly BuildIssue[]).map(locate), terminal)
   for (const note of [...events.notes, ...heard.messages, ...notes(outcome, order.predictions.length > 0), ...unheard(order, route, outcome)]) terminal.error(`weir: ${note}\n`)
   terminal.out(order.json ? reportJson(outcome) : reportText(outcome, order.file, route.name))

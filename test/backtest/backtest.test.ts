@@ -69,6 +69,31 @@ describe('rows', () => {
   })
 })
 
+describe('labels', () => {
+  /** Scores are the truth turned round in the second half, so the AUC falls from 1 to 0. */
+  const rows = Array.from({ length: 400 }, (_, i) => ({ request_id: `r-${i}`, time: at(i), age: i, score: i < 200 ? (i % 2) * 0.8 + 0.1 : 0.9 - (i % 2) * 0.8, churn: i % 2 }))
+  const labels = (more: string) => `{ labels: { prediction: output.score, window: 1h, span: 1h, min_labels: 20, alarms: { auc: { min: 0.7 } }${more} } }`
+  const http = { backend: '{ url: "http://192.0.2.1:1" }' }
+
+  test.each(['', ', by: request_id', ', token: "a secret of sixteen"'])('go to the plugin labels as callers send them%s', async (more) => {
+    const { code, error, report } = await run(file(jsonl(rows)), configOf([labels(more)], http), '--label churn --prediction score --json')
+    expect([code, error]).toEqual([0, 'weir: backend b was not asked: its 400 answers came from the file\n'])
+    // Row 200 is of the fourth hour.
+    expect(report.alarms[0]).toMatchObject({ time: at(240), kind: 'quality', statistic: 'auc', threshold: 0.7 })
+  })
+
+  test('that are missing are left out, those that are wrong are told of', async () => {
+    const some = rows.map((row, i) => ({ ...row, churn: i === 0 ? 'perhaps' : i < 100 ? null : row.churn }))
+    const { out, error } = await run(file(jsonl(some)), configOf([labels('')], http), '--label churn --prediction score')
+    expect(out).toContain('\nlabels: 301\n')
+    expect(error).toMatch(/1 label of 301 not taken, the first: row 1: .*expected 0 or 1/)
+  })
+
+  test('without the plugin go nowhere, and that is told', async () => {
+    expect((await run(file(jsonl(rows)), configOf([TELLER]), '--label churn --json')).error).toContain('the labels in "churn" went nowhere: route "r" has no plugin labels')
+  })
+})
+
 describe('what is not asked', () => {
   const http = { backend: '{ url: "http://192.0.2.1:1" }' }
   const path = () => file(jsonl([{ time: at(0), age: 30, score: 0.25 }]))

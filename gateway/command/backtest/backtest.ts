@@ -57,6 +57,7 @@ export async function backtest(events: AsyncIterator<Event, void>, { config, rou
     if (to !== null) await clock.moveTo(ending.until)
     return { ...run.outcome(), ...ending.sift(stage.alarms), from, to }
   } finally {
+    await events.return?.()
     await stage.close()
   }
 }

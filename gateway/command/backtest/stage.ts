@@ -66,7 +66,7 @@ export async function openStage(config: Config, routeConfig: RouteConfig, clock:
     clock, log, registry, thread: 0, formats: format, compileSelector, compileCondition, gather,
     profile: new Profiles().get,
     records: (sink) => (sink in alone.sinks ? stand.records : null),
-    alarm: (_route, plugin, alarm) => void (alarms.length < MAX_ALARMS && alarms.push({ ...alarm, plugin })),
+    alarm: (_route, plugin, alarm) => void (alarms.length < MAX_ALARMS ? alarms.push({ ...alarm, plugin }) : log.warn(`alarms beyond the first ${MAX_ALARMS} were left out`)),
     httpBackend: (http) => stand.backend(http),
     async plugin(one) {
       const code = one.use === null ? parts.plugins.get(one.name)! : await parts.importUserPlugin(one.use)
