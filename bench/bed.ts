@@ -14,6 +14,8 @@ export interface Plan {
   readonly latency_pairs: number
   readonly memory_seconds: number
   readonly starts: number
+  /** Megabytes of the file that is profiled. */
+  readonly profile_mb: number
 }
 
 export type Say = (line: string) => void

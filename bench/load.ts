@@ -8,14 +8,17 @@ import { LOAD_CORE, type Running } from './processes.ts'
 
 const run = promisify(execFile)
 
-/** A small multiplicative generator, so that every run sends the same numbers, between -2 and 2. */
-function numbers(count: number): number[] {
-  let seed = 12345
-  const next = () => {
-    seed = (seed * 48271) % 2147483647
-    return Number(((seed / 2147483647) * 4 - 2).toFixed(5))
+/** A small multiplicative generator, so that every run has the same numbers, between -2 and 2. */
+export function generator(seed = 12345): () => number {
+  let state = seed
+  return () => {
+    state = (state * 48271) % 2147483647
+    return Number(((state / 2147483647) * 4 - 2).toFixed(5))
   }
-  return Array.from({ length: count }, next)
+}
+
+function numbers(count: number): number[] {
+  return Array.from({ length: count }, generator())
 }
 
 /** Open Inference Protocol JSON; what is said of nothing is four rows of thirty numbers for the model `cancer`, 1.1 kB. */

@@ -14,6 +14,8 @@ export interface Running {
   readonly pid: number
   /** CPU seconds of the process and all its children so far. */
   cpuSeconds(): number
+  /** CPU seconds so far of the process's own threads of this name (the kernel keeps 15 characters of it). */
+  threadSeconds(name: string): number
   /** Resident memory of the process and all its children, MiB. */
   residentMib(): number
   stop(): Promise<void>
@@ -24,12 +26,24 @@ const PAGE_BYTES = Number(execFileSync('getconf', ['PAGESIZE'], { encoding: 'utf
 
 /** Fields of /proc/PID/stat from the state on (the command before it may hold spaces and parentheses), or null if it is gone. */
 function stat(pid: number): string[] | null {
+  return statOf(`/proc/${pid}`)?.fields ?? null
+}
+
+/** @param folder of a process, or of one of its threads */
+function statOf(folder: string): { readonly name: string; readonly fields: string[] } | null {
   try {
-    const line = readFileSync(`/proc/${pid}/stat`, 'latin1')
-    return line.slice(line.lastIndexOf(')') + 2).split(' ')
+    const line = readFileSync(`${folder}/stat`, 'latin1')
+    const end = line.lastIndexOf(')')
+    return { name: line.slice(line.indexOf('(') + 1, end), fields: line.slice(end + 2).split(' ') }
   } catch {
     return null
   }
+}
+
+function threadTicks(pid: number, name: string): number {
+  const threads = readdirSync(`/proc/${pid}/task`).map((thread) => statOf(`/proc/${pid}/task/${thread}`)).filter((thread) => thread?.name === name)
+  if (threads.length === 0) throw new Error(`process ${pid} has no thread "${name}"`)
+  return threads.reduce((total, thread) => total + ticks(thread!.fields), 0)
 }
 
 /** The process and everything below it. */
@@ -50,6 +64,7 @@ function sum(root: number, read: (fields: string[]) => number): number {
 }
 
 const number = (text: string | undefined) => Number(text ?? 0)
+const ticks = (fields: readonly string[]) => number(fields[11]) + number(fields[12])
 
 export function start(core: number | string, file: string, args: readonly string[], options: { env?: Record<string, string>; cwd?: string; nice?: number } = {}): Running {
   const niced = options.nice === undefined ? [file] : ['nice', '-n', String(options.nice), file]
@@ -61,7 +76,8 @@ export function start(core: number | string, file: string, args: readonly string
   const pid = child.pid!
   return {
     pid,
-    cpuSeconds: () => sum(pid, (fields) => number(fields[11]) + number(fields[12])) / TICKS_PER_SECOND,
+    cpuSeconds: () => sum(pid, ticks) / TICKS_PER_SECOND,
+    threadSeconds: (name) => threadTicks(pid, name) / TICKS_PER_SECOND,
     residentMib: () => (sum(pid, (fields) => number(fields[21])) * PAGE_BYTES) / 2 ** 20,
     async stop() {
       child.kill('SIGTERM')

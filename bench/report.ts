@@ -2,8 +2,10 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Latency } from './load.ts'
+import { monitorFigures, monitors } from './monitors.ts'
 import { root } from './peers.ts'
 import { batching, inside, insideFigures, neighbours } from './report_inside.ts'
+import { recordFigures, records } from './records.ts'
 import { resilience } from './resilience.ts'
 import { type Machine, median, ratio, type Results, type Throughput } from './results.ts'
 import { ms, spread, table, times, whole } from './words.ts'
@@ -56,6 +58,8 @@ export function report(results: Results): string {
     ...(results.neighbours === undefined ? [] : [neighbours(results.neighbours)]),
     ...(results.latency === undefined ? [] : [latency(results.latency)]),
     ...(results.resilience === undefined ? [] : [resilience(results.resilience)]),
+    ...(results.records === undefined ? [] : [records(results.records)]),
+    ...(results.monitors === undefined ? [] : [monitors(results.monitors)]),
     ...(results.memory === undefined ? [] : [memory(results.memory)]),
     ...(results.start === undefined ? [] : [start(results.start)]),
   ]
@@ -75,6 +79,8 @@ export function figures(results: Results): string {
     lines.push(`p99 at 1,000 requests per second: ${ms(p99(results.latency.direct))} to the backend alone, ${ms(p99(results.latency.nginx))} through nginx, ${ms(p99(results.latency.weir))} through weir.`)
   }
   lines.push(...insideFigures(results))
+  if (results.records !== undefined) lines.push(recordFigures(results.records))
+  if (results.monitors !== undefined) lines.push(monitorFigures(results.monitors))
   if (results.memory !== undefined) lines.push(`Resident memory with two data threads under load: ${Math.max(...results.memory.samples_mib).toFixed(0)} MiB.`)
   if (results.start !== undefined) lines.push(`Start to ready: ${whole(median(results.start.package_ms))} ms.`)
   return `${lines.map((line) => `- ${line}`).join('\n')}\n\n${told(results.machine)}. Method, spread and raw numbers: [bench/RESULTS.md](bench/RESULTS.md).`

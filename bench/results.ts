@@ -2,7 +2,9 @@
 import { execFileSync } from 'node:child_process'
 import { cpus, release, totalmem } from 'node:os'
 import type { Latency, Load } from './load.ts'
+import type { Monitors } from './monitors.ts'
 import { root } from './peers.ts'
+import type { RecordsResult } from './records.ts'
 import type { Resilience } from './resilience.ts'
 
 export interface Machine {
@@ -58,6 +60,8 @@ export interface Results {
   }
   latency?: { readonly per_second: number; readonly seconds: number; readonly direct: Latency[]; readonly nginx: Latency[]; readonly weir: Latency[] }
   resilience?: Resilience
+  records?: RecordsResult
+  monitors?: Monitors
   memory?: { readonly threads: number; readonly seconds: number; readonly samples_mib: number[] }
   start?: { readonly package_ms: number[]; readonly source_ms: number[] }
 }

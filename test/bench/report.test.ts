@@ -95,6 +95,18 @@ const results: Results = {
     inside: { idle: [at(1)], busy: [at(1.25)] },
   },
   latency: { per_second: 1000, seconds: 10, direct: [{ p50_ms: 0.1, p99_ms: 0.2 }], nginx: [{ p50_ms: 0.2, p99_ms: 0.4 }], weir: [{ p50_ms: 0.3, p99_ms: 0.8 }] },
+  // 0.6 and 0.8 of their neighbours; twice and half the p99.
+  records: {
+    seconds: 5, plain: [1000, 100], per_second: 1000, latency_seconds: 10,
+    logged: [{ name: 'everything, Parquet', runs: [600, 80], delivery_us: [20, 22] }, { name: 'envelope alone, Parquet', runs: [900, 90], delivery_us: [10, 10] }],
+    well: [at(1), at(4)], dead: [at(2), at(2)],
+  },
+  monitors: {
+    columns: 30, seconds: 5, plain: [1000], routes: [{ name: 'schema', runs: [800] }, { name: 'drift', runs: [700] }],
+    costs: [{ shape: '1 row', schema_ns: [900, 600, 1200], drift_ns: [1500, 1500, 1500] }, { shape: '64 rows', schema_ns: [300, 300, 300], drift_ns: [450, 450, 450] }],
+    memory: { features: 200, shared_bytes: 20 * 2 ** 20, held_bytes: 22 * 2 ** 20, resident_bytes: 50 * 2 ** 20 },
+    profile: { bytes: 200e6, runs: [{ seconds: 4, peak_mib: 150 }, { seconds: 5, peak_mib: 160 }, { seconds: 8, peak_mib: 155 }] },
+  },
   memory: { threads: 2, seconds: 60, samples_mib: [100, 120, 118] },
   start: { package_ms: [300, 320, 310], source_ms: [600, 640, 620] },
 }
@@ -114,11 +126,26 @@ describe('the report', () => {
     ['around it 60.0 µs'],
     ['**2.00 ×**'],
     ['| through weir | 0.30 ms | 0.80 ms | 0.80 ms |'],
+    ['| everything, Parquet | 0.70 × | 340 | 80–600 | 21.0 µs |'],
+    ['p99 with the sink gone ÷ with it well, median of neighbouring runs: **1.25 ×**'],
+    ['| gone | 0.50 ms | 2.00 ms | 2.00 ms–2.00 ms |'],
+    // 900 ns over 30 values.
+    ['| schema | 1 row | 0.90 µs | 0.60 µs–1.20 µs | 30.0 ns |'],
+    ['| drift | 0.70 × | 700 | 700 |'],
+    ['asks for 20.0 MiB of shared memory with one data thread'],
+    ['reads 200 MB of CSV (an id, a time, 25 columns of numbers, two of texts) at 40.0 MB/s (25.0–50.0), with at most 160 MiB resident'],
     ['at most 120 MiB resident'],
     ['310 ms from the built package, 620 ms from the .ts files'],
     ['Left out: Envoy (not here).'],
   ])('says %s', (line) => {
     expect(text.replaceAll('\n', ' ')).toContain(line)
+  })
+
+  test('the README has a line of each', () => {
+    const lines = figures(results)
+    expect(lines).toContain('logged to Parquet: 0.70 × of the plain')
+    expect(lines).toContain('1.25 × that with it well')
+    expect(lines).toContain('schema at most 0.90 µs, drift at most 1.50 µs. `weir profile` reads 40 MB/s with 160 MiB.')
   })
 
   test('has nothing to say of what was not measured', () => {
