@@ -39,10 +39,12 @@ export class WaitingIds {
   readonly #sets: number
   readonly #width: number
   readonly #keep: number
-  readonly #keys: BigInt64Array
+  /** Two words an entry. */
+  readonly #keys: Int32Array
   readonly #states: Int32Array
   readonly #values: Float64Array
-  #key = 0n
+  #high = 0
+  #low = 0
   #first = 0
   /** The entry that was inserted last, and its word. */
   #inserted = -1
@@ -56,7 +58,7 @@ export class WaitingIds {
     this.#sets = entries / WAYS
     this.#width = width
     this.#keep = keep
-    this.#keys = new BigInt64Array(memory, 0, entries)
+    this.#keys = new Int32Array(memory, 0, entries * 2)
     this.#values = new Float64Array(memory, entries * 8, entries * (SCORES + width))
     this.#states = new Int32Array(memory, entries * 8 * (1 + SCORES + width), entries)
   }
@@ -95,7 +97,7 @@ export class WaitingIds {
       const word = Atomics.load(this.#states, at)
       const state = word & STATE
       // Read after the word: while that stands, so does the key.
-      if (state < PENDING || Atomics.load(this.#keys, at) !== this.#key) continue
+      if (state < PENDING || !this.#is(at)) continue
       if (state !== PENDING && !(state === LABELLED && relabel)) return 'again'
       if (Atomics.compareExchange(this.#states, at, word, (word & ~STATE) | CLAIMED) !== word) continue
       this.at = at
@@ -114,9 +116,9 @@ export class WaitingIds {
     if (inserted === 'lost') return 'fresh'
     const mine = this.#inserted
     for (let at = this.#first; at < this.#first + WAYS; at++) {
-      if (at === mine || (Atomics.load(this.#states, at) & STATE) < PENDING || Atomics.load(this.#keys, at) !== this.#key || this.#old(at, now)) continue
+      if (at === mine || (Atomics.load(this.#states, at) & STATE) < PENDING || !this.#is(at) || this.#old(at, now)) continue
       const word = Atomics.load(this.#states, at)
-      const beaten = at > mine && (word & STATE) === CLAIMED && Atomics.load(this.#keys, at) === this.#key && Atomics.compareExchange(this.#states, at, word, word & ~STATE) === word
+      const beaten = at > mine && (word & STATE) === CLAIMED && this.#is(at) && Atomics.compareExchange(this.#states, at, word, word & ~STATE) === word
       if (beaten) continue
       this.#swap(mine, EMPTY)
       return 'again'
@@ -147,7 +149,7 @@ export class WaitingIds {
     if (at < 0) return false
     const from = at * (SCORES + this.#width) + SCORES
     for (let i = 0; i < this.#width; i++) into[offset + i] = this.#values[from + i]!
-    return Atomics.load(this.#keys, at) === this.#key
+    return this.#is(at)
   }
 
   get time(): number {
@@ -180,16 +182,22 @@ export class WaitingIds {
   }
 
   #aim(id: string): void {
-    const digest = hash('sha256', id, 'buffer')
-    this.#key = digest.readBigInt64LE(0)
-    this.#first = (digest.readUInt32LE(8) % this.#sets) * WAYS
+    // A text of bytes is made six times faster than a buffer.
+    const digest = hash('sha256', id, 'latin1')
+    this.#high = wordOf(digest, 0)
+    this.#low = wordOf(digest, 4)
+    this.#first = ((wordOf(digest, 8) >>> 0) % this.#sets) * WAYS
+  }
+
+  #is(at: number): boolean {
+    return Atomics.load(this.#keys, 2 * at) === this.#high && Atomics.load(this.#keys, 2 * at + 1) === this.#low
   }
 
   /** The entry of the id; −1 = none that is younger than `keep`. */
   #own(now: number): number {
     for (let at = this.#first; at < this.#first + WAYS; at++) {
       const state = Atomics.load(this.#states, at) & STATE
-      if (state >= PENDING && Atomics.load(this.#keys, at) === this.#key && !this.#old(at, now)) return at
+      if (state >= PENDING && this.#is(at) && !this.#old(at, now)) return at
     }
     return -1
   }
@@ -217,9 +225,14 @@ export class WaitingIds {
 
   #write(at: number, time: number, scores: ArrayLike<number>, offset: number, label: number): void {
     const from = at * (SCORES + this.#width)
-    Atomics.store(this.#keys, at, this.#key)
+    Atomics.store(this.#keys, 2 * at, this.#high)
+    Atomics.store(this.#keys, 2 * at + 1, this.#low)
     this.#values[from + TIME] = time
     this.#values[from + LABEL] = label
     for (let i = 0; i < this.#width; i++) this.#values[from + SCORES + i] = scores[offset + i]!
   }
+}
+
+function wordOf(bytes: string, at: number): number {
+  return bytes.charCodeAt(at) | (bytes.charCodeAt(at + 1) << 8) | (bytes.charCodeAt(at + 2) << 16) | (bytes.charCodeAt(at + 3) << 24)
 }
