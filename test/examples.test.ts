@@ -287,6 +287,29 @@ describeWith('curl', 'run with its own commands', () => {
     expect((json as { probabilities: number[] }).probabilities[1]).toBeCloseTo(VERSION_1, 5)
   })
 
+  test('monitoring.yaml: a good row, an odd one, their labels, and what became of the records', async () => {
+    const one = await started('examples/monitoring.yaml')
+    const good = await curl(one, 0)
+    expect([good.status, good.headers.includes('x-weir-schema')]).toEqual([200, false])
+    const odd = await curl(one, 1)
+    expect(odd.status).toBe(200)
+    expect(odd.headers).toMatch(/x-weir-schema: int_type_big_int;age, enum_type_unexpected_string_values;plan\r?$/m)
+    expect((await curl(one, 2)).json).toEqual({ accepted: 2, unknown: 0, duplicate: 0, late: 0, invalid: [] })
+    await expect.poll(async () => (await curl(one, 3)).json, { timeout: 20_000 }).toMatchObject({ records: [{ sink: 'lake', accepted: 2, delivery: { state: 'delivering' } }, { sink: 'lines', accepted: 0 }] })
+    const quality = await fetch(`http://127.0.0.1:${one.port(9901)}/quality`)
+    expect(await quality.json()).toMatchObject({ quality: [{ route: 'churn', plugin: 'labels' }] })
+  })
+
+  test('monitoring.yaml: the weeks that come with it raise alarms of what changed, once it changed, and of nothing else', async () => {
+    const one = await prepared('examples/monitoring.yaml')
+    const folder = join(one.folder, 'config/examples')
+    const { rows, alarms } = JSON.parse(await one.shell(`'${process.execPath}' '${join(root, 'gateway/main.ts')}' backtest data/churn.parquet --config monitoring.yaml --route churn --label churn --json 2>${one.folder}/told`, folder)) as { rows: number; alarms: { time: string; feature: string }[] }
+    expect(rows).toBe(3500)
+    expect([...new Set(alarms.map(({ feature }) => feature))].toSorted()).toEqual(['age', 'churn', 'monthly_charge', 'payment_method'])
+    // The change is of the ninth of March; a day is 250 rows.
+    for (const { time } of alarms) expect([time > '2026-03-09', time < '2026-03-10']).toEqual([true, true])
+  })
+
   test('translate.yaml: rows to a server that takes tensors, and the constant when it is gone', async () => {
     const one = await started('examples/translate.yaml')
     const gone = await curl(one)

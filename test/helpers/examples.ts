@@ -26,7 +26,8 @@ export interface Example {
   port(written: (typeof PORTS)[number]): number
   /** The lines `#   $ curl …` of the head, rewritten. */
   readonly curls: readonly string[]
-  shell(command: string): Promise<string>
+  /** @param cwd default: `folder` */
+  shell(command: string, cwd?: string): Promise<string>
   /** Errors and warnings of the loader, '' if there are none. */
   complaints(): Promise<string>
   start(): Promise<void>
