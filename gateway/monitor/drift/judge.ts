@@ -4,6 +4,7 @@
  * Idea: the knob is the number of false alarms expected a week. A moment of judgement gets its part of it as rate q, and Benjamini and Hochberg
  * share q out among all tests of the moment: when nothing drifts, one of 1 / q moments alarms at all; when much does, each is found nearly as easily as
  * alone. A finding must also matter (its effect reaches the threshold), and be there in as many moments in a row as `persistence` says.
+ * A distribution must differ from earlier seasons in one window more: hours of different days are less alike than chance has it.
  * An alarm is raised once, when its cause begins, and ends when the cause does.
  */
 import type { Alarm } from '../../alarm.ts'
@@ -79,7 +80,7 @@ export class Judge {
       if (hit) this.#hits.set(`${level} ${key}`, hits)
       else this.#hits.delete(`${level} ${key}`)
       if (hit && known !== undefined) known.seen = time
-      else if (hits >= persistence) this.#raise(key, finding, time, outcome)
+      else if (hits >= persistence + (level === 'window' && cause === 'distribution' ? 1 : 0)) this.#raise(key, finding, time, outcome)
       else if (known !== undefined && this.#over(known, finding, time, season)) {
         this.active.delete(key)
         outcome.ended.push({ feature: watched.name, cause, since: known.since, time })

@@ -25,8 +25,11 @@ const PARTS_OF_OCTAVE = 16
 const ALLOWANCE = 0.5
 /** One wild window alone is no change. */
 const MOST = 4
-/** Windows near what is usual until an alarm is over. */
-const CALM = 3
+/** An alarm is over when the differences of about so many windows are on average below `CALM` standard deviations. */
+const MEMORY = 12
+const CALM = 0.5
+/** Seasons for which a change is not learned as what is usual; then it is. */
+const UNUSUAL_SEASONS = 3
 /** Relative variation from season to season that is taken for granted, on the scale of a rate. */
 const LEAST_SD: Readonly<Record<Rate, number>> = { traffic: 0.1, latency: 0.1, errors: 0.01, defaults: 0.01 }
 
@@ -52,7 +55,8 @@ interface Watch {
   readonly seasonal: Seasonal
   readonly cusum: Cusum
   since: number | null
-  calm: number
+  /** Running mean of the differences since. */
+  mean: number
   last: { readonly value: number; readonly expected: number | null; readonly sd: number | null; readonly statistic: number } | null
 }
 
@@ -60,13 +64,15 @@ export class Rates {
   readonly limit: number
   readonly #watches: readonly Watch[]
   readonly #plan: Plan
+  readonly #season: number
 
   /** @param budget false alarms a week for all of them */
   constructor(plan: Plan, times: Times, rates: readonly Rate[], budget: number) {
     this.#plan = plan
+    this.#season = times.season
     const windows = WEEK_MS / times.window
     this.limit = cusumLimit(ALLOWANCE, Math.max(10, (windows * Math.max(1, rates.length)) / budget))
-    this.#watches = rates.map((rate) => ({ rate, seasonal: new Seasonal(times.season, times.season / times.window), cusum: new Cusum(ALLOWANCE, this.limit), since: null, calm: 0, last: null }))
+    this.#watches = rates.map((rate) => ({ rate, seasonal: new Seasonal(times.season, times.season / times.window), cusum: new Cusum(ALLOWANCE, this.limit), since: null, mean: 0, last: null }))
   }
 
   /** @param words sum of a window; null: nothing was counted, which of traffic is a zero */
@@ -83,25 +89,31 @@ export class Rates {
     const read = words === null ? (rate === 'traffic' ? traffic(0) : null) : readingOf(rate, words, this.#plan)
     if (read === null) return []
     const expected = seasonal.expected(from)
-    seasonal.add(from, read.value)
+    if (watch.since === null || to - watch.since > UNUSUAL_SEASONS * this.#season) seasonal.add(from, read.value)
     if (expected === null) {
       watch.last = { value: read.value, expected: null, sd: null, statistic: 0 }
       return []
     }
     const sd = Math.hypot(Math.max(expected.sd, LEAST_SD[rate]), read.noise)
-    const z = (read.value - expected.mean) / sd
-    const change = cusum.update(Math.max(-MOST, Math.min(MOST, z)))
+    const z = Math.max(-MOST, Math.min(MOST, (read.value - expected.mean) / sd))
+    const statistic = cusum.statistic + Math.abs(z) - ALLOWANCE
+    const change = cusum.update(z)
     watch.last = { value: read.value, expected: expected.mean, sd, statistic: cusum.statistic }
     if (watch.since !== null) {
-      watch.calm = Math.abs(z) < 1 ? watch.calm + 1 : 0
-      if (watch.calm >= CALM) watch.since = null
+      watch.mean += (z - watch.mean) / MEMORY
+      if (Math.abs(watch.mean) < CALM) this.#end(watch)
       return []
     }
     if (change === 0) return []
     watch.since = to
-    watch.calm = 0
+    watch.mean = change * MOST
     const reason = `${rate} ${change > 0 ? 'rose' : 'fell'}: ${read.words}, ${usual(rate, expected.mean)} at this time in ${expected.seasons} seasons; added up over windows beyond ${this.limit.toFixed(1)} standard deviations; ${spanOf(from, to)}`
-    return [{ time: to, kind: 'rate', feature: rate, statistic: 'cusum_sd', score: Math.abs(z), threshold: this.limit, reason }]
+    return [{ time: to, kind: 'rate', feature: rate, statistic: 'cusum_sd', score: statistic, threshold: this.limit, reason }]
+  }
+
+  #end(watch: Watch): void {
+    watch.since = null
+    watch.cusum.reset()
   }
 }
 

@@ -19,7 +19,7 @@ export interface ShareCount {
 }
 
 export interface ShareTest extends ShareCount {
-  /** That so many come by chance. */
+  /** That so many come by chance; NaN where there are none on both sides: nothing to test (Tarone 1990), and no share of the budget spent. */
   readonly p: number
   /** By how much the share is higher, and from what on that matters. */
   readonly rise: number
@@ -48,7 +48,7 @@ export function testShare(counted: ShareCount, least: number, design: number): S
   const known = expectedOf === 0 ? 0 : expected / expectedOf
   const threshold = share === 'unseen_share' ? Math.min(least, Math.max(0.001, 2 * known)) : least
   if (of === 0 || expectedOf === 0) return { ...counted, p: 1, rise: 0, threshold }
-  const p = count === 0 ? 1 : binomialAtLeast(count / design, (count + expected) / design, of / (of + expectedOf))
+  const p = count + expected === 0 ? NaN : count === 0 ? 1 : binomialAtLeast(count / design, (count + expected) / design, of / (of + expectedOf))
   return { ...counted, p, rise: count / of - known, threshold }
 }
 
