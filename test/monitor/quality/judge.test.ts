@@ -21,6 +21,20 @@ function feed(one: ReturnType<typeof stand>, day: number, rate: number, seed: nu
   return alarms
 }
 
+/** As many positives in every span as the rate says, without chance. */
+function feedEvenly(one: ReturnType<typeof stand>, day: number, rate: number) {
+  const alarms = []
+  for (let i = 0; i < 1000; i++) {
+    const time = MONDAY + day * DAY + Math.floor((i / 1000) * DAY)
+    const y = Math.floor((i + 1) * rate) - Math.floor(i * rate)
+    one.predict(`${day}-${i}`, 0.5, time)
+    one.label(`${day}-${i}`, y, time)
+    alarms.push(...one.review.advance(time))
+  }
+  alarms.push(...one.review.advance(MONDAY + (day + 1) * DAY))
+  return alarms
+}
+
 describe('label drift', () => {
   test('a rate that doubles is told within a day, once, with the numbers', () => {
     const one = stand({ baseline: twoPercent })
@@ -36,6 +50,13 @@ describe('label drift', () => {
   test('it may be told again after a span without', () => {
     const one = stand({ baseline: twoPercent })
     expect([0.06, 0.02, 0.02, 0.06].map((rate, day) => feed(one, day, rate, 40 + day).length)).toEqual([1, 0, 0, 1])
+  })
+
+  test('it is not over because chance hides it for two days: half of it is still there', () => {
+    const one = stand({ baseline: twoPercent })
+    // 3 % of 1000 against 2 % of 20,000 has p = 0.03: no alarm by itself, and more than half of what was told.
+    expect([0.05, 0.03, 0.03, 0.05].map((rate, day) => feedEvenly(one, day, rate).length)).toEqual([1, 0, 0, 0])
+    expect([0.02, 0.02, 0.05].map((rate, day) => feedEvenly(one, 4 + day, rate).length)).toEqual([0, 0, 1])
   })
 
   test('too few labels are no verdict', () => {
