@@ -60,7 +60,8 @@ async function carryOut(command: Command): Promise<number> {
       // What a stop found half built (an admin listener, a model on its way) must not keep the process.
       return process.exit(await (await import('./command/run.ts')).run(command, terminal))
     case 'check':
-      return (await import('./command/check.ts')).check(command.file, terminal)
+      // What did not answer in its time may still hold a socket.
+      return process.exit(await (await import('./command/check.ts')).check(command, terminal))
     case 'explain':
       return (await import('./command/check.ts')).explain(command.file, command.request, terminal)
     case 'profile':

@@ -21,7 +21,7 @@ interface Flag {
 
 const FLAGS = {
   run: { to: { type: 'string' }, listen: { type: 'string' }, admin: { type: 'string' }, threads: { type: 'string' } },
-  check: {},
+  check: { connect: { type: 'boolean' } },
   explain: { header: { type: 'string', multiple: true, short: 'H' } },
   profile: {
     out: { type: 'string', short: 'o' }, time: { type: 'string' }, label: { type: 'string' }, prediction: { type: 'string' }, id: { type: 'string' },
@@ -52,7 +52,7 @@ export function parseCommand(words: readonly string[], nearest: (name: string, v
   if (topic === 'profile') return { name: 'profile', ...profileOrder(values, positionals) }
   if (topic === 'replay') return { name: 'replay', ...replayOrder(values, positionals) }
   if (topic === 'backtest') return { name: 'backtest', ...backtestOrder(values, positionals) }
-  return topic === 'check' ? { name: 'check', file: file(topic, positionals, 1) } : explain(values, positionals)
+  return topic === 'check' ? { name: 'check', file: file(topic, positionals, 1), connect: values['connect'] === true } : explain(values, positionals)
 }
 
 function topicOf(word: string | undefined): Topic | null {

@@ -1,4 +1,5 @@
-/** `weir check` and `weir explain`: what can be said without running anything. */
+/** `weir check` and `weir explain`: what can be said without running anything; with `--connect`, whether what the file names answers. */
+import type { Config } from '../../config/config.ts'
 import { explainConfig, explainRequest } from '../../config/explain.ts'
 import { formatIssues } from '../../config/issues.ts'
 import { loadConfig } from '../../config/load.ts'
@@ -11,7 +12,8 @@ import { parts } from './source.ts'
 
 const QUIET: Log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined }
 
-export async function check(file: string, terminal: Terminal): Promise<number> {
+/** @returns 0: right; 1: right, and something that it names does not answer; 2: wrong */
+export async function check({ file, connect }: { readonly file: string; readonly connect: boolean }, terminal: Terminal): Promise<number> {
   const { config, issues, locate } = await loadConfig({ file, env: terminal.env }, parts)
   const all = [...issues]
   if (config !== null && hasModels(config)) {
@@ -20,8 +22,16 @@ export async function check(file: string, terminal: Terminal): Promise<number> {
   }
   const wrong = all.some(({ severity }) => severity === 'error')
   if (all.length > 0) terminal.error(formatIssues(all))
-  if (!wrong) terminal.out(`${file} is right: ${config!.routes.length} routes, ${Object.keys(config!.backends).length} backends.\n`)
-  return wrong ? 2 : 0
+  if (wrong) return 2
+  terminal.out(`${file} is right: ${config!.routes.length} routes, ${Object.keys(config!.backends).length} backends.\n`)
+  return connect ? reach(config!, terminal) : 0
+}
+
+async function reach(config: Config, terminal: Terminal): Promise<number> {
+  const { connectAll, foundText } = await import('./connect.ts')
+  const found = await connectAll(config, { clock: systemClock, log: QUIET })
+  terminal.out(foundText(found))
+  return found.every(({ ok }) => ok) ? 0 : 1
 }
 
 export async function explain(file: string, request: AskedRequest | null, terminal: Terminal): Promise<number> {

@@ -11,10 +11,13 @@ Runs the gateway. FILE is its YAML; --to proxies everything to one backend witho
   --threads N        data threads, or auto
 SIGHUP or a change of the file reloads it; SIGTERM stops gracefully, a second one at once.
 `,
-  check: `weir check FILE
+  check: `weir check FILE [--connect]
 
 Reads the configuration and lists every problem as file:line:column, path, rule, what was found and what to do.
-Exit code 0: it can run; 2: it cannot.
+  --connect   asks whatever it names whether it is there: a connection to every endpoint of a backend, TLS included, and
+              its health check where it has one; each sink (folders get, and lose, a small file; a bucket an empty object;
+              a topic is asked for; a receiver of events only connected to); the folder state; profiles. No record is sent.
+Exit code 0: it can run; 1: something that it names does not answer; 2: it cannot run.
 `,
   explain: `weir explain FILE [METHOD PATH [-H 'name: value' …]]
 
@@ -73,7 +76,7 @@ export function helpText(topic: Topic | null): string {
 
   weir run FILE                     run the gateway that FILE describes
   weir run --to URL                 proxy to one backend, without a file
-  weir check FILE                   every problem of FILE, with its place
+  weir check FILE [--connect]       every problem of FILE, with its place; does what it names answer?
   weir explain FILE [METHOD PATH]   the effective configuration; what would happen to a request
   weir profile DATA -o FILE         what a data set looks like: the baseline of schema and drift
   weir replay FILE --route NAME     the requests of a log once more; are the answers the same?

@@ -7,7 +7,7 @@ export type Command =
   | { readonly name: 'help'; readonly topic: Topic | null }
   | { readonly name: 'version' }
   | ({ readonly name: 'run' } & Source)
-  | { readonly name: 'check'; readonly file: string }
+  | { readonly name: 'check'; readonly file: string; readonly connect: boolean }
   | { readonly name: 'explain'; readonly file: string; readonly request: AskedRequest | null }
   | ({ readonly name: 'profile' } & ProfileOrder)
   | ({ readonly name: 'replay' } & ReplayOrder)

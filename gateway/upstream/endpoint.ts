@@ -83,7 +83,7 @@ export class EndpointMaker {
 }
 
 /** Certificate and server name go by the url, whatever address it stands for. */
-function tlsFor(endpoint: EndpointConfig, options: UpstreamTls): tls.ConnectionOptions | null {
+export function tlsFor(endpoint: EndpointConfig, options: UpstreamTls): tls.ConnectionOptions | null {
   if (endpoint.scheme !== 'https') return null
   const host = 'host' in endpoint.address ? endpoint.address.host : ''
   const name = options.server_name === '' ? host : options.server_name
