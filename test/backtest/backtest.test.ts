@@ -1,10 +1,13 @@
 /** `weir backtest` from files to what it says: the requests it makes, the time they see, what it stands in for, and its complaints. */
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import { parquetWriteBuffer } from 'hyparquet-writer'
 import { describe, expect, test } from 'vitest'
 import type { LogRecord } from '../../gateway/records/record.ts'
 import { lineOf } from '../../gateway/records/sinks/envelope.ts'
+import { ParquetSink } from '../../gateway/records/sinks/parquet.ts'
+import { deps, spool } from '../sinks/setup.ts'
 import { configOf, file, folder, jsonl, models, run, seen, TELLER } from './setup.ts'
 
 const at = (minutes: number): string => new Date(Date.UTC(2026, 2, 2) + minutes * 60_000).toISOString()
@@ -141,6 +144,17 @@ describe('a log of weir', () => {
     ])
     expect(ran.error).toContain('1 records were left out: another route')
     expect(ran.error).toContain('1 records were left out: the request was not logged whole')
+  })
+
+  test('in Parquet, in coded bodies too', async () => {
+    const path = join(folder(), 'lake')
+    const sink = new ParquetSink({ kind: 'parquet', name: 'lake', path, max_rows: 1000, columns: true, rotate_ms: 1000, spool }, deps())
+    await sink.open(null)
+    const coded = { ...body(''), bytes: gzipSync('{"score":0.7}'), encoding: 'gzip' }
+    expect((await sink.deliver([record(2, { response: coded }), record(1), record(3, { route: 'other' })])).delivered).toBe(3)
+    await sink.close()
+    const ran = await run(path, configOf([TELLER], { backend: '{ url: "http://192.0.2.1:1" }' }))
+    expect(seen(ran).map(({ at, id, input, output }) => [at, id, input, output])).toEqual([[at(1), 'request-1', { age: 1 }, { score: 0.1 }], [at(2), 'request-2', { age: 2 }, { score: 0.7 }]])
   })
 })
 
