@@ -1,5 +1,5 @@
 /**
- * The dashboard, alone and against a real Prometheus. It scrapes a page made here from registries that count like a busy gateway's;
+ * The dashboards, alone and against a real Prometheus. It scrapes a page made here from registries that count like a busy gateway's;
  * with WEIR_METRICS_URL (and WEIR_ADMIN_TOKEN) it scrapes that gateway instead, which must have served by then: a route with
  * `fallback`, `rate_limit` and `split`, a fallback, a model run, a refused request, a reload.
  */
@@ -8,38 +8,43 @@ import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Declaration, exposition, Histogram, processMetrics, Registry } from '../../gateway/metrics.ts'
 import { describeWith } from '../servers.ts'
-import { complaints, filledIn, metricsIn, queriesOf, readDashboard } from './dashboard.ts'
+import { complaints, type Dashboard, dashboards, filledIn, metricsIn, queriesOf } from './dashboard.ts'
 import { core, declared, exposed } from './declared.ts'
 import { type Prometheus, startPrometheus, type Target } from './prometheus.ts'
 
-const dashboard = readDashboard()
-const queries = queriesOf(dashboard)
+const queries = Object.values(dashboards).flatMap(queriesOf)
 
-describe('config/dashboards/weir.json', () => {
-  it('shows no metric of weir that nobody declares', () => {
+describe('config/dashboards', () => {
+  it('show no metric of weir that nobody declares', () => {
     const known = new Set(Object.keys(declared).flatMap(exposed))
     const used = queries.flatMap(({ expr }) => metricsIn(expr)).filter((name) => name.startsWith('weir_'))
     expect(used.length).toBeGreaterThan(50)
     expect(used.filter((name) => !known.has(name))).toEqual([])
   })
 
-  it('shows every metric that every gateway has', () => {
+  it('show every metric that every gateway has', () => {
     const used = new Set(queries.flatMap(({ expr }) => metricsIn(expr)))
     expect(Object.keys(core).filter((name) => !exposed(name).some((part) => used.has(part)))).toEqual([])
   })
 
-  it('rates counters and nothing else, and takes quantiles of buckets alone', () => {
+  it('rate counters and nothing else, and take quantiles of buckets alone', () => {
     for (const { expr } of queries) {
       for (const [, name] of expr.matchAll(/\b(?:rate|increase)\((\w+)\{/g)) expect(name).toMatch(/_(total|bucket|sum|count)$/)
       for (const [, inner] of expr.matchAll(/histogram_quantile\([\d.]+, (.*)\)$/g)) expect(inner).toMatch(/^sum by \((?:[\w, ]+, )?le\) \(rate\(\w+_bucket\{/)
     }
   })
 
-  it('is in order: ids, places, words, data source', () => {
-    const { panels } = dashboard
+  it('show every metric of the monitors', () => {
+    const used = new Set(queries.flatMap(({ expr }) => metricsIn(expr)))
+    const monitors = Object.keys(declared).filter((name) => /^weir_(log|schema|guard|drift|labels)_/.test(name))
+    expect(monitors.length).toBeGreaterThan(20)
+    expect(monitors.filter((name) => !exposed(name).some((part) => used.has(part)))).toEqual([])
+  })
+
+  it.each(Object.entries(dashboards))('%s is in order: ids, places, words, data source', (_, { panels, templating, schemaVersion }) => {
     expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length)
-    expect(dashboard.templating.list.map(({ name }) => name)).toEqual(['datasource', 'instance', 'route'])
-    expect(dashboard.schemaVersion).toBeGreaterThanOrEqual(39)
+    expect(templating.list.map(({ name }) => name).slice(0, 3)).toEqual(['datasource', 'instance', 'route'])
+    expect(schemaVersion).toBeGreaterThanOrEqual(39)
     const taken = new Map<string, string>()
     for (const { title, type, description, datasource, gridPos, targets } of panels) {
       expect(title).not.toBe('')
@@ -57,10 +62,12 @@ describe('config/dashboards/weir.json', () => {
     }
   })
 
-  it('has the rows people look for', () => {
-    expect(dashboard.panels.filter(({ type }) => type === 'row').map(({ title }) => title)).toEqual([
+  it('have the rows people look for', () => {
+    const rows = ({ panels }: Dashboard): string[] => panels.filter(({ type }) => type === 'row').map(({ title }) => title)
+    expect(rows(dashboards.weir)).toEqual([
       'At a glance', 'Traffic', 'Latency', 'Backends', 'Endpoints', 'Retries and hedges', 'Fallbacks', 'Overload and deadlines', 'Plugins', 'Models inside', 'Configuration and threads', 'Process',
     ])
+    expect(rows(dashboards.data)).toEqual(['At a glance', 'Records', 'Alarms', 'Schema', 'Drift', 'Labels and quality'])
   })
 })
 
@@ -111,7 +118,7 @@ async function busyPage(): Promise<{ target: Target; close: () => Promise<void> 
   return { target: { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/metrics` }, close }
 }
 
-describeWith('prometheus', 'every query of the dashboard against a real Prometheus', (program) => {
+describeWith('prometheus', 'every query of the dashboards against a real Prometheus', (program) => {
   const running = process.env['WEIR_METRICS_URL']
   let prometheus: Prometheus
   let page: Awaited<ReturnType<typeof busyPage>>

@@ -1,4 +1,4 @@
-/** The Grafana dashboard as the tests see it: its queries, and what is wrong with them at a Prometheus. */
+/** The Grafana dashboards as the tests see them: their queries, and what is wrong with them at a Prometheus. */
 import { readFileSync } from 'node:fs'
 import type { Prometheus } from './prometheus.ts'
 
@@ -26,8 +26,11 @@ export interface Query {
   readonly shown: readonly string[]
 }
 
-export function readDashboard(): Dashboard {
-  return JSON.parse(readFileSync(new URL('../../config/dashboards/weir.json', import.meta.url), 'utf8')) as Dashboard
+/** By file: the gateway, and the data that pass it. */
+export const dashboards: Readonly<Record<'weir' | 'data', Dashboard>> = { weir: read('weir'), data: read('data') }
+
+function read(name: string): Dashboard {
+  return JSON.parse(readFileSync(new URL(`../../config/dashboards/${name}.json`, import.meta.url), 'utf8')) as Dashboard
 }
 
 export function queriesOf(dashboard: Dashboard): Query[] {
@@ -36,9 +39,9 @@ export function queriesOf(dashboard: Dashboard): Query[] {
   )
 }
 
-/** As Grafana fills it in with "All" chosen. @param interval for `$__rate_interval` */
+/** As Grafana fills it in with "All" chosen. @param interval for `$__rate_interval` and `$__range` */
 export function filledIn(expr: string, interval: string): string {
-  const filled = expr.replaceAll('$__rate_interval', interval).replaceAll(/\$(instance|route)\b/g, '.*')
+  const filled = expr.replaceAll(/\$__(rate_interval|range)\b/g, interval).replaceAll(/\$(instance|route|statistic)\b/g, '.*')
   if (filled.includes('$')) throw new Error(`a variable nobody fills in: ${filled}`)
   return filled
 }

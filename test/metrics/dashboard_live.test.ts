@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { request } from '../blackbox/message.ts'
 import { startWeir, type Weir } from '../blackbox/weir.ts'
 import { describeWith, freePort } from '../servers.ts'
-import { complaints, queriesOf, readDashboard } from './dashboard.ts'
+import { complaints, dashboards, queriesOf } from './dashboard.ts'
 import { type Prometheus, startPrometheus } from './prometheus.ts'
 
 const MODELS = path.resolve(import.meta.dirname, '../../config/examples/models')
@@ -80,7 +80,7 @@ routes:
   })
 
   it('is accepted, finds something, and has the labels of its legend', async () => {
-    expect(await complaints(prometheus, queriesOf(readDashboard()), '10s')).toEqual([])
+    expect(await complaints(prometheus, queriesOf(dashboards.weir), '10s')).toEqual([])
   })
 
   it('tells what happened', async () => {
