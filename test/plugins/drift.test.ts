@@ -70,7 +70,11 @@ test('an alarm with its reason, once, and what shows it', async () => {
   expect(one.alarms[0]!.reason).toMatch(/"gold"/)
   expect(one.metric('weir_drift_state', { feature: 'plan' })).toBe(1)
   expect(one.metric('weir_drift_alarms')).toBe(1)
-  expect(state(one).features[1]).toMatchObject({ state: 'alarm', causes: [{ cause: 'unseen_share' }] })
+  expect(state(one).features[1]).toMatchObject({
+    state: 'alarm', causes: [{ cause: 'unseen_share' }], unlisted: [['gold', 40]],
+    shares: expect.arrayContaining([{ share: 'unseen_share', count: 20, of: 60, expected: 0, expected_of: 3000 }]),
+    training: { rows: 40, reference: 3000, cells: 2, counts: [['"basic"', 40, 2000], ['"plus"', 0, 1000]], scores: { l_infinity: { score: expect.closeTo(1 / 3, 9) } } },
+  })
   await one.close()
 })
 

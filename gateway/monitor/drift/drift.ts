@@ -223,8 +223,10 @@ export class Drift {
   }
 
   #turnNames(time: number): void {
-    this.state.older = Number.isNaN(this.state.namesSince) ? [] : this.state.names
-    this.state.names = []
+    if (!Number.isNaN(this.state.namesSince)) {
+      this.state.older = this.state.names
+      this.state.names = []
+    }
     this.state.namesSince = time
   }
 }

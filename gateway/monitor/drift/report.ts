@@ -54,7 +54,7 @@ function featureOf(watched: Watched, drift: Drift, window: Judged | null): unkno
   return {
     name: watched.name, side: watched.side, state: statusOf(watched, drift), statistic: watched.statistic, threshold: watched.threshold, rows_for_one_independent: watched.design,
     causes: active.map(({ cause, since, seen, score, threshold, reason }) => ({ cause, since: new Date(since).toISOString(), last_seen: new Date(seen).toISOString(), score, threshold, reason })),
-    shares: window === null ? null : shareCounts(watched, window.cells),
+    shares: window === null ? null : shareCounts(watched, window.cells).map(({ share, count, of, expected, expectedOf }) => ({ share, count, of, expected, expected_of: expectedOf })),
     unlisted: watched.values === null ? undefined : drift.names(watched).slice(0, 10),
     season: drift.state.season === null ? null : drift.compare(watched, drift.side(watched, drift.state.season.cells), drift.training(watched)),
     ...(window === null ? {} : comparisonsOf(watched, drift, window)),
