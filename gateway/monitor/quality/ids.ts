@@ -46,7 +46,7 @@ export class WaitingIds {
   #high = 0
   #low = 0
   #first = 0
-  /** The entry that was inserted last, and its word. */
+  /** The entry that was inserted last, and its word (before that, the word of the entry that is chosen). */
   #inserted = -1
   #word = 0
   /** The entry that `find` found. */
@@ -70,10 +70,9 @@ export class WaitingIds {
       if (this.#own(now) >= 0) return 'repeated'
       const at = this.#room(now)
       if (at < 0) return 'lost'
-      const word = Atomics.load(this.#states, at)
-      const before = word & STATE
-      if (before === WRITING || before === CLAIMED) continue
-      const evicts = before === PENDING && !this.#old(at, now)
+      // As it was when it was chosen: what it has become since may be worth keeping.
+      const word = this.#word
+      const evicts = (word & STATE) === PENDING && !this.#old(at, now)
       if (Atomics.compareExchange(this.#states, at, word, (word & ~STATE) | WRITING) !== word) continue
       this.#write(at, time, scores, offset, label)
       this.#inserted = at
@@ -118,8 +117,12 @@ export class WaitingIds {
     for (let at = this.#first; at < this.#first + WAYS; at++) {
       if (at === mine || (Atomics.load(this.#states, at) & STATE) < PENDING || !this.#is(at) || this.#old(at, now)) continue
       const word = Atomics.load(this.#states, at)
-      const beaten = at > mine && (word & STATE) === CLAIMED && this.#is(at) && Atomics.compareExchange(this.#states, at, word, word & ~STATE) === word
-      if (beaten) continue
+      if (at > mine && (word & STATE) === CLAIMED && this.#is(at)) {
+        // It may have given way, or been counted, at this very moment: then it is looked at again.
+        if (Atomics.compareExchange(this.#states, at, word, word & ~STATE) !== word) at--
+        continue
+      }
+      if ((word & STATE) < PENDING) continue
       this.#swap(mine, EMPTY)
       return 'again'
     }
@@ -202,19 +205,24 @@ export class WaitingIds {
     return -1
   }
 
-  /** An empty entry of the set, an old one, or the oldest; −1 while others write to all of them. */
+  /** An empty entry of the set, an old one, or the oldest, with its word in `#word`; −1 while others write to all of them. */
   #room(now: number): number {
     let oldest = -1
     let least = Infinity
     for (let at = this.#first; at < this.#first + WAYS; at++) {
-      const state = Atomics.load(this.#states, at) & STATE
-      if (state === EMPTY) return at
+      const word = Atomics.load(this.#states, at)
+      const state = word & STATE
+      if (state === EMPTY) {
+        this.#word = word
+        return at
+      }
       const time = this.#values[at * (SCORES + this.#width) + TIME]!
       // What is labelled only keeps a second label from counting: it goes before what still waits for its first.
       const rank = this.#old(at, now) ? -Infinity : state === LABELLED ? time - 1e15 : time
       if ((state !== PENDING && state !== LABELLED) || rank >= least) continue
       least = rank
       oldest = at
+      this.#word = word
     }
     return oldest
   }
