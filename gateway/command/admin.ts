@@ -12,7 +12,7 @@ function shown({ id: _id, modified_at, loaded_at, measured, bytes, copies, signa
 }
 
 function sinkShown({ delivery, ...counts }: SinkRecords): object {
-  return { ...counts, delivery: delivery === null ? null : { ...delivery, last_delivery: date(delivery.last_delivery ?? 0) } }
+  return { ...counts, delivery: delivery === null ? null : { ...delivery, oldest_ms: delivery.oldest_ms === null ? null : Math.round(delivery.oldest_ms), last_delivery: date(delivery.last_delivery ?? 0) } }
 }
 
 function date(ms: number): string | null {
