@@ -13,8 +13,9 @@ import { requestIdFrom } from '../../telemetry/request_id.ts'
 import type { FileClock } from './clock.ts'
 import type { Logged } from './event.ts'
 
-/** Work that has not ended after this long waits for a timer, real milliseconds. */
-const IDLE_MS = 20
+/** Work that has not ended after so many turns of the event loop and this long waits for a timer, real milliseconds. A busy machine stops a process longer. */
+const IDLE_TURNS = 1000
+const IDLE_MS = 50
 /** And after this long for something that will not come, milliseconds of the file. */
 const LONGEST_MS = 600_000
 /** Nothing takes so long in this process, real milliseconds. */
@@ -63,10 +64,11 @@ export class Passages {
     if (over) return work
     const until = this.#clock.wall() + LONGEST_MS
     const started = this.#real.now()
-    for (let began = started; !over; await turn()) {
+    for (let [began, turns] = [started, 0]; !over; await turn()) {
       const now = this.#real.now()
-      if (now - began < IDLE_MS) continue
+      if (++turns < IDLE_TURNS || now - began < IDLE_MS) continue
       began = now
+      turns = 0
       if (this.#clock.moveOn(until)) continue
       x.leg.cancel(new WeirError('DEADLINE_EXCEEDED'))
       if (now - started > GIVEN_UP_MS) throw new Error(`an exchange of route "${x.route.name}" never ends: a plugin waits for something that is neither a timer nor a model`)
