@@ -3,13 +3,13 @@ import { execFileSync } from 'node:child_process'
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { bed, type Plan, PROXIED, rounded, type Say, url } from './bed.ts'
+import { type Bed, bed, type Plan, PROXIED, rounded, type Say, url } from './bed.ts'
 import { largeCsv, profiled, profileRun, trainingCsv } from './columns.ts'
 import { perCpuSecond, wrk } from './load.ts'
 import type { Setting } from './peers.ts'
 import { GATEWAY_CORE, type Running } from './processes.ts'
 import { median, ratio } from './results.ts'
-import { launch } from './weir.ts'
+import { launch, metric } from './weir.ts'
 import { spread, table, times, whole } from './words.ts'
 
 const WIDTH = 30
@@ -51,37 +51,54 @@ routes: [{ name: all, match: { path: "/**" }, format: oip, backend: up, plugins:
 }
 
 export async function monitorsSection(plan: Plan, say: Say): Promise<Monitors> {
-  const { folder, script: load, setting, stop } = await bed()
-  const profileOf = (width: number) => {
-    const [data, file] = [join(folder, `training-${width}.csv`), join(folder, `profile-${width}.json`)]
-    trainingCsv(data, width, TRAINING_ROWS)
-    profiled(data, file)
-    return file
-  }
-  const narrow = profileOf(WIDTH)
+  const on = await bed()
+  const narrow = profileOf(on.folder, WIDTH)
   const costs = printed<Cost[]>([script('monitor_cost'), narrow, String(plan.rounds)])
   for (const { shape, schema_ns, drift_ns } of costs) say(`  ${shape}: schema ${rounded(median(schema_ns))} ns, drift ${rounded(median(drift_ns))} ns a row of ${WIDTH} beyond decoding`)
+  const { plain, routes } = await routesRun(on, narrow, plan, say)
+  const memory = printed<Monitors['memory']>(['--expose-gc', '--max-semi-space-size=2', script('monitor_memory'), profileOf(on.folder, WIDE), String(WIDE)])
+  say(`  drift on ${memory.features} features: ${mib(memory.shared_bytes)} of shared memory, ${mib(memory.held_bytes)} held, ${mib(memory.resident_bytes)} resident`)
+  const profile = await profileSpeed(on.folder, plan, say)
+  await on.stop()
+  return { columns: WIDTH, costs, seconds: plan.seconds, plain, routes, memory, profile }
+}
 
-  const PLUGINS = [['plain', ''], ['schema', `{ schema: { profile: "${narrow}" } }`], ['drift', `{ drift: { profile: "${narrow}" } }`], ['schema and drift', `{ schema: { profile: "${narrow}" } }, { drift: { profile: "${narrow}" } }`]] as const
-  const subjects: { name: string; url: string; running: Running; runs: number[] }[] = []
-  for (const [name, plugins] of PLUGINS) {
+/** @returns its file */
+function profileOf(folder: string, width: number): string {
+  const [data, file] = [join(folder, `training-${width}.csv`), join(folder, `profile-${width}.json`)]
+  trainingCsv(data, width, TRAINING_ROWS)
+  profiled(data, file)
+  return file
+}
+
+/** Routes with and without, in turn. */
+async function routesRun({ script, setting }: Bed, profile: string, plan: Plan, say: Say): Promise<Pick<Monitors, 'plain' | 'routes'>> {
+  const subjects: { name: string; url: string; admin: number; running: Running; runs: number[] }[] = []
+  for (const name of ['plain', 'schema', 'drift', 'schema and drift']) {
+    const plugins = ['schema', 'drift'].filter((plugin) => name.includes(plugin)).map((plugin) => `{ ${plugin}: { profile: "${profile}" } }`)
     const at = await setting()
-    const { running } = await launch(at, `weir-${subjects.length}`, (admin) => config(at, admin, plugins))
-    subjects.push({ name, url: url(at, PROXIED), running, runs: [] })
+    let admin = 0
+    const { running } = await launch(at, `weir-${subjects.length}`, (port) => config(at, (admin = port), plugins.join(', ')))
+    subjects.push({ name, url: url(at, PROXIED), admin, running, runs: [] })
   }
-  for (const { url } of subjects) await wrk(load, url, plan.seconds)
+  for (const { url } of subjects) await wrk(script, url, plan.seconds)
   for (let round = 0; round < plan.rounds; round++) {
-    for (const { url, running, runs } of subjects) runs.push(await perCpuSecond(load, url, running, plan.seconds))
+    for (const { url, running, runs } of subjects) runs.push(await perCpuSecond(script, url, running, plan.seconds))
     say(`  ${subjects.map(({ name, runs }) => `${name} ${rounded(runs.at(-1)!)}`).join(', ')} requests per CPU second`)
   }
+  for (const { name, admin } of subjects) await looked(name, admin)
   for (const { running } of subjects) await running.stop()
+  const [plain, ...routes] = subjects.map(({ name, runs }) => ({ name, runs }))
+  return { plain: plain!.runs, routes }
+}
 
-  const memory = printed<Monitors['memory']>(['--expose-gc', '--max-semi-space-size=2', script('monitor_memory'), profileOf(WIDE), String(WIDE)])
-  say(`  drift on ${memory.features} features: ${mib(memory.shared_bytes)} of shared memory, ${mib(memory.held_bytes)} held, ${mib(memory.resident_bytes)} resident`)
-  const profile = await profileSpeed(folder, plan, say)
-  await stop()
-  const [plain, ...routes] = subjects
-  return { columns: WIDTH, costs, seconds: plan.seconds, plain: plain!.runs, routes: routes.map(({ name, runs }) => ({ name, runs })), memory, profile }
+/** @throws when a route did not do what its name says: nothing is cheaper */
+async function looked(name: string, admin: number): Promise<void> {
+  const valid = await metric(admin, 'weir_schema_requests_total', 'verdict="valid"')
+  const others = (await metric(admin, 'weir_schema_requests_total')) - valid
+  const [rows, unreadable] = [await metric(admin, 'weir_drift_rows_total'), await metric(admin, 'weir_drift_unreadable_total')]
+  const fits = valid > 0 === name.includes('schema') && rows > 0 === name.includes('drift')
+  if (!fits || others + unreadable > 0) throw new Error(`${name}: ${valid} requests were valid, ${others} were not, ${rows} rows counted, ${unreadable} requests unreadable`)
 }
 
 async function profileSpeed(folder: string, plan: Plan, say: Say): Promise<Monitors['profile']> {

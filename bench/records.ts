@@ -5,7 +5,7 @@ import { type Latency, openLoop, wrk } from './load.ts'
 import type { Setting } from './peers.ts'
 import { freePort, type Running } from './processes.ts'
 import { median, ratio } from './results.ts'
-import { launch, proxyConfig } from './weir.ts'
+import { launch, metric, proxyConfig } from './weir.ts'
 import { ms, spread, table, times, whole } from './words.ts'
 
 const PER_SECOND = 1000
@@ -69,21 +69,15 @@ async function begun(at: Setting, name: string, text: (admin: number) => string)
   return { url: url(at, PROXIED), admin, running }
 }
 
-/** Sum over the series of a metric. */
-async function metric({ admin }: Subject, name: string): Promise<number> {
-  const text = await (await fetch(`http://127.0.0.1:${admin}/metrics`)).text()
-  return [...text.matchAll(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, 'gm'))].reduce((sum, [, value]) => sum + Number(value), 0)
-}
-
 /** Until no record waits. @returns records delivered so far @throws when one was dropped: that is cheaper than to keep it */
 async function delivered(subject: Subject): Promise<number> {
-  for (const begun = performance.now(); (await metric(subject, 'weir_records_pending')) > 0; ) {
+  for (const begun = performance.now(); (await metric(subject.admin, 'weir_records_pending')) > 0; ) {
     if (performance.now() - begun > DELIVERED_WITHIN_MS) throw new Error(`records still wait after ${DELIVERED_WITHIN_MS} ms`)
     await new Promise((resolve) => setTimeout(resolve, 100))
   }
-  const dropped = await metric(subject, 'weir_records_dropped_total')
+  const dropped = await metric(subject.admin, 'weir_records_dropped_total')
   if (dropped > 0) throw new Error(`${dropped} records were dropped`)
-  return metric(subject, 'weir_records_delivered_total')
+  return metric(subject.admin, 'weir_records_delivered_total')
 }
 
 /** One run under full load. @returns requests per CPU second of the data thread */
@@ -144,7 +138,7 @@ async function sinks({ latency_seconds, latency_pairs }: Plan, say: Say): Promis
     const told = ({ runs }: typeof well) => `${runs.at(-1)!.p50_ms.toFixed(3)}/${runs.at(-1)!.p99_ms.toFixed(3)}`
     say(`  p50/p99 ms: sink well ${told(well)}, sink gone ${told(dead)}`)
   }
-  if ((await metric(dead, 'weir_records_delivered_total')) > 0) throw new Error('somebody listens where nobody should')
+  if ((await metric(dead.admin, 'weir_records_delivered_total')) > 0) throw new Error('somebody listens where nobody should')
   for (const { running } of [well, dead]) await running.stop()
   await stop()
   return { well: well.runs, dead: dead.runs }

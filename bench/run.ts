@@ -3,7 +3,7 @@
  * (nginx answering a fixed body) on core 1, 64 kept connections, POST 1.1 kB → 220 B, access logs off. The figure is requests per CPU
  * second of all of the gateway's processes; nginx is measured again between all the others, and only ratios of neighbouring runs are told.
  *
- *   npm run bench                       everything, about a quarter of an hour; writes bench/results.json, bench/RESULTS.md and the README's figures
+ *   npm run bench                       everything, about half an hour; writes bench/results.json, bench/RESULTS.md and the README's figures
  *   npm run bench -- --only weir,Envoy  some gateways, or some of: proxy inside batching neighbours latency resilience
  *                                       records monitors memory start; prints, writes nothing
  *   npm run bench -- --smoke            the same code in a minute or two with nobody's figures worth keeping

@@ -61,3 +61,10 @@ export const startProxy = (setting: Setting, options: Options = {}) => launch(se
 export const startInside = (setting: Setting) => launch(setting, 'weir-inside', (admin) => modelsConfig(setting, admin, { cancer: MODEL }))
 export const startBatching = (setting: Setting, slow: string, batching: boolean) => launch(setting, `weir-batching-${batching}`, (admin) => modelsConfig(setting, admin, { slow }, batching))
 export const startNeighbours = (setting: Setting, heavy: string) => launch(setting, 'weir-neighbours', (admin) => modelsConfig(setting, admin, { cancer: MODEL, heavy }), { cores: BOTH_CORES })
+
+/** Sum over the series of a metric that have all these labels, written as in the exposition: `verdict="valid"`. */
+export async function metric(admin: number, name: string, labels = ''): Promise<number> {
+  const text = await (await fetch(`http://127.0.0.1:${admin}/metrics`)).text()
+  const series = text.split('\n').filter((line) => line.startsWith(name) && /^[{ ]/.test(line.slice(name.length)) && line.includes(labels))
+  return series.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
+}
