@@ -6,7 +6,7 @@
  *   npm run bench                       everything, about half an hour; writes bench/results.json, bench/RESULTS.md and the README's figures
  *   npm run bench -- --only weir,Envoy  some gateways, or some of: proxy inside batching neighbours latency resilience
  *                                       records monitors memory start; prints, writes nothing
- *   npm run bench -- --smoke            the same code in a minute or two with nobody's figures worth keeping
+ *   npm run bench -- --smoke            the same code in a few minutes, with figures that nobody should keep
  *   --rounds N  --memory-seconds N  --profile-mb N   more of it; --out DIR writes the results there instead
  *
  * Peers that are not installed are named as left out. Debian: `apt install nginx-light haproxy wrk`. Python peers, in an environment
