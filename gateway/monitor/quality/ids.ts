@@ -115,14 +115,17 @@ export class WaitingIds {
     if (inserted === 'lost') return 'fresh'
     const mine = this.#inserted
     for (let at = this.#first; at < this.#first + WAYS; at++) {
-      if (at === mine || (Atomics.load(this.#states, at) & STATE) < PENDING || !this.#is(at) || this.#old(at, now)) continue
       const word = Atomics.load(this.#states, at)
-      if (at > mine && (word & STATE) === CLAIMED && this.#is(at)) {
-        // It may have given way, or been counted, at this very moment: then it is looked at again.
+      if (at === mine || (word & STATE) < PENDING || !this.#is(at) || this.#old(at, now)) continue
+      // What changed under this look is looked at again: it may have given way, been counted, or become another id's.
+      if (at > mine && (word & STATE) === CLAIMED) {
         if (Atomics.compareExchange(this.#states, at, word, word & ~STATE) !== word) at--
         continue
       }
-      if ((word & STATE) < PENDING) continue
+      if (Atomics.load(this.#states, at) !== word) {
+        at--
+        continue
+      }
       this.#swap(mine, EMPTY)
       return 'again'
     }
