@@ -85,7 +85,7 @@ const S3 = Strict(
     session_token: optional(Text('Session token of temporary credentials.', { maxLength: 8192, secret: true })),
     format: optional(OneOf(['parquet', 'jsonl'], 'What the objects hold.', { default: 'parquet' })),
     delivery: optional(Delivery),
-    ...common('1m', 'Longest time that records are collected for one object.'),
+    ...common('1m', 'Longest time that records are collected for one object; 16MiB of records make one in any case.'),
   },
   'Objects of a bucket that speaks the S3 API.',
 )
@@ -94,7 +94,7 @@ const Kafka = Strict(
   {
     kafka: Type.Array(Text('`host:port` of a broker.', { maxLength: 300 }), { minItems: 1, maxItems: 32, uniqueItems: true, description: 'Brokers to begin with, `host:port`.' }),
     topic: Text('The topic; records have `record_id` as key.', { pattern: '^[A-Za-z0-9._-]{1,249}$', expected: 'a topic of letters, digits, `.`, `_` and `-`' }),
-    tls: optional(Type.Boolean({ description: 'Whether connections are TLS.', default: false })),
+    tls: optional(Type.Boolean({ description: 'Whether connections are TLS. Authorities are those of Node; `NODE_EXTRA_CA_CERTS` in the environment adds others.', default: false })),
     sasl: optional(
       Strict(
         {

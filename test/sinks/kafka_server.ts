@@ -16,6 +16,7 @@ const START_MS = 60_000
 const TOOL_MS = 60_000
 /** Small heaps: it holds a few records. */
 const JAVA = ['-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1']
+const PRINT = ['print.key=true', 'print.headers=true', 'print.partition=true', 'print.timestamp=true', 'key.separator=\t', 'headers.separator=,'].flatMap((property) => ['--property', property])
 
 /** null: there is no Java, or no jars. */
 export function kafkaJars(): string | null {
@@ -32,28 +33,34 @@ export interface Consumed {
 }
 
 export class Kafka {
-  /** Without credentials, and with (SASL PLAIN and SCRAM over plain TCP). */
+  /** Without credentials, with (SASL PLAIN and SCRAM over plain TCP), and over TLS. */
   readonly port: number
   readonly saslPort: number
+  readonly tlsPort: number
   readonly #jars: string
   readonly #folder: string
   #child: ChildProcess | null = null
 
-  private constructor(jars: string, folder: string, port: number, saslPort: number) {
+  private constructor(jars: string, folder: string, port: number, saslPort: number, tlsPort: number) {
     this.#jars = jars
     this.#folder = folder
     this.port = port
     this.saslPort = saslPort
+    this.tlsPort = tlsPort
   }
 
-  static async start(jars: string): Promise<Kafka> {
+  /** @param pair certificate and key (PEM files) of the listener with TLS; null: there is none */
+  static async start(jars: string, pair: { readonly cert: string; readonly key: string } | null = null): Promise<Kafka> {
     const folder = mkdtempSync(join(tmpdir(), 'weir-kafka-'))
-    const [port, saslPort, controller] = [await freePort(), await freePort(), await freePort()]
-    const kafka = new Kafka(jars, folder, port, saslPort)
+    const [port, saslPort, tlsPort, controller] = [await freePort(), await freePort(), await freePort(), await freePort()]
+    const kafka = new Kafka(jars, folder, port, saslPort, tlsPort)
+    const keystore = join(folder, 'keystore.pem')
+    if (pair !== null) writeFileSync(keystore, readFileSync(pair.key, 'utf8') + readFileSync(pair.cert, 'utf8'))
+    const secure = pair === null ? [] : ['listener.name.ssl.ssl.keystore.type=PEM', `listener.name.ssl.ssl.keystore.location=${keystore}`]
     const login = 'org.apache.kafka.common.security'
     writeFileSync(join(folder, 'server.properties'), [
       'process.roles=broker,controller', 'node.id=1', `controller.quorum.voters=1@127.0.0.1:${controller}`, 'controller.listener.names=CONTROLLER',
-      `listeners=PLAINTEXT://127.0.0.1:${port},SASL_PLAINTEXT://127.0.0.1:${saslPort},CONTROLLER://127.0.0.1:${controller}`, 'listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT',
+      `listeners=PLAINTEXT://127.0.0.1:${port},SASL_PLAINTEXT://127.0.0.1:${saslPort},${pair === null ? '' : `SSL://127.0.0.1:${tlsPort},`}CONTROLLER://127.0.0.1:${controller}`, 'listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SSL:SSL', ...secure,
       'sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512', `listener.name.sasl_plaintext.plain.sasl.jaas.config=${login}.plain.PlainLoginModule required user_weir="secret";`, `listener.name.sasl_plaintext.scram-sha-512.sasl.jaas.config=${login}.scram.ScramLoginModule required;`,
       'auto.create.topics.enable=false', 'offsets.topic.replication.factor=1', 'offsets.topic.num.partitions=1', 'transaction.state.log.replication.factor=1', 'group.initial.rebalance.delay.ms=0', `log.dirs=${join(folder, 'data')}`,
     ].join('\n'))
@@ -96,14 +103,13 @@ export class Kafka {
 
   /** Everything of a topic, by Kafka's console consumer. @param count at least so many are there */
   async consume(topic: string, count: number): Promise<Consumed[]> {
-    const properties = ['print.key=true', 'print.headers=true', 'print.partition=true', 'print.timestamp=true', 'key.separator=\t', 'headers.separator=,'].flatMap((property) => ['--property', property])
-    const text = await this.#tool('org.apache.kafka.tools.consumer.ConsoleConsumer', ['--bootstrap-server', this.broker, '--topic', topic, '--from-beginning', '--timeout-ms', '4000', ...properties])
-    const found = text.split('\n').filter((line) => line.startsWith('CreateTime:')).map((line): Consumed => {
-      const [time = '', partition = '', headers = '', key = '', value = ''] = line.split('\t')
-      return { timestamp: Number(time.slice('CreateTime:'.length)), partition: Number(partition.slice('Partition:'.length)), headers, key, value }
-    })
-    if (found.length < count) throw new Error(`${found.length} of ${count} messages: ${text.slice(0, 500)}`)
-    return found
+    let found: Consumed[] = []
+    // It ends when nothing has come for a while; on a busy machine the first message may take longer.
+    for (const patience of ['4000', '10000', '30000']) {
+      found = messagesOf(await this.#tool('org.apache.kafka.tools.consumer.ConsoleConsumer', ['--bootstrap-server', this.broker, '--topic', topic, '--from-beginning', '--timeout-ms', patience, ...PRINT]))
+      if (found.length >= count) return found
+    }
+    throw new Error(`${found.length} of ${count} messages`)
   }
 
   async stop(): Promise<void> {
@@ -115,6 +121,13 @@ export class Kafka {
     const { stdout } = await run('java', [...JAVA, '-cp', join(this.#jars, '*'), main, ...words], { timeout: TOOL_MS, maxBuffer: 64 << 20, cwd: this.#folder })
     return stdout
   }
+}
+
+function messagesOf(text: string): Consumed[] {
+  return text.split('\n').filter((line) => line.startsWith('CreateTime:')).map((line) => {
+    const [time = '', partition = '', headers = '', key = '', value = ''] = line.split('\t')
+    return { timestamp: Number(time.slice('CreateTime:'.length)), partition: Number(partition.slice('Partition:'.length)), headers, key, value }
+  })
 }
 
 function answers(port: number): Promise<boolean> {

@@ -5,6 +5,7 @@
  * By the client of Platformatic: pure JavaScript, alive and speaking to Kafka 4, where kafkajs had its last release in 2023 and Confluent's is a binary
  * that is fetched at install. Loaded with the first sink of this kind alone, since that takes a second and 60 MB.
  */
+import { isIP } from 'node:net'
 import { type Broker, compatibilityPartitioner, type Connection, type MessageToProduce, ProduceAcks, Producer } from '@platformatic/kafka'
 import type { KafkaSinkConfig } from '../../../config/config.ts'
 import type { Clock } from '../../clock.ts'
@@ -165,12 +166,14 @@ export class KafkaSink implements Sink {
   #connect(): Client {
     const { brokers, tls, sasl, delivery } = this.#config
     const { timeout_ms } = delivery
+    const addresses = brokers.map(brokerOf)
     const producer = new Producer<Buffer, Buffer, Buffer, Buffer>({
-      clientId: 'weir', bootstrapBrokers: brokers.map(brokerOf), acks: ProduceAcks.ALL, idempotent: true, autocreateTopics: false,
+      clientId: 'weir', bootstrapBrokers: addresses, acks: ProduceAcks.ALL, idempotent: true, autocreateTopics: false,
       // The same partition for a key as Kafka's own client.
       partitioner: compatibilityPartitioner,
       retries: RETRIES, retryDelay: RETRY_MS, timeout: timeout_ms, connectTimeout: timeout_ms, requestTimeout: timeout_ms,
-      ...(tls && { tls: {}, tlsServerName: true }), ...(sasl !== null && { sasl }),
+      // An address is no server name (RFC 6066 §3), and Node refuses it; the client has one rule for all brokers.
+      ...(tls && { tls: {}, tlsServerName: addresses.every(({ host }) => isIP(host) === 0) }), ...(sasl !== null && { sasl }),
     })
     // A connection tells its first error to the client; a further one, with nobody to listen, would end the thread.
     const heard = ({ connection }: { readonly connection: Connection }): void => void connection.on('error', () => undefined)
