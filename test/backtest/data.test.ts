@@ -2,14 +2,15 @@
  * Four models on two weeks of traffic: a profile of the training data by `weir profile`, then `weir backtest` with the monitors a user would
  * write. What changed, when and why is in ground_truth.json beside the data; everything else is a false alarm.
  */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { nearest } from '../../config/issues.ts'
 import { parseCommand } from '../../gateway/command/arguments.ts'
 import type { ProfileOrder } from '../../gateway/command/orders.ts'
 import { profile } from '../../gateway/command/profile.ts'
-import { file, folder, type Ran, run, type Told } from './setup.ts'
+import { file, type Ran, run, type Told } from './setup.ts'
 
 const DAY_8 = Date.UTC(2026, 2, 9)
 const DAY_MS = 86_400_000
@@ -35,16 +36,31 @@ if (found === null) console.log('left out: backtests on two weeks of traffic (WE
 const labelOf = (set: string): string => (set === 'churn' || set === 'fraud' ? set : 'label')
 const truth = (set: string): readonly Drift[] => (JSON.parse(readFileSync(join(found!, 'data/ground_truth.json'), 'utf8')) as Record<string, { drift: Drift[] }>)[`${set}/serve_drifted.jsonl`]!.drift
 
-async function configFor(set: string, monitors: readonly string[], window: string): Promise<string> {
-  const into = folder()
-  const words = ['profile', join(found!, 'data', set, 'train.csv'), '--time', 'time', '--label', labelOf(set), '-o', join(into, 'profile.json')]
+const profiles = new Map<string, Promise<string>>()
+const into = found === null ? '' : mkdtempSync(join(tmpdir(), 'weir-backtest-'))
+afterAll(() => rmSync(into, { recursive: true, force: true }))
+
+/** Made once a data set. */
+function profileFor(set: string): Promise<string> {
+  const known = profiles.get(set) ?? makeProfile(set, join(into, `${set}.json`))
+  profiles.set(set, known)
+  return known
+}
+
+async function makeProfile(set: string, to: string): Promise<string> {
+  const words = ['profile', join(found!, 'data', set, 'train.csv'), '--time', 'time', '--label', labelOf(set), '-o', to]
   expect(await profile(parseCommand(words, nearest) as { name: string } & ProfileOrder, { env: {}, version: '0', out: () => undefined, error: () => undefined, on: () => undefined })).toBe(0)
+  return to
+}
+
+async function configFor(set: string, monitors: readonly string[], window: string): Promise<string> {
+  const made = await profileFor(set)
   const header = readFileSync(join(found!, 'data', set, 'train.csv'), 'utf8').split('\n', 1)[0]!.split(',')
   const columns = set === 'churn' ? '' : `, columns: [${(MATRIX[set] ?? header.filter((name) => name !== 'time' && name !== 'label')).join(', ')}]`
   const options: Readonly<Record<string, string>> = { labels: set === 'ranker' ? ', prediction: output.score, kind: regression' : ', prediction: output.probabilities' }
   const keep = (name: string): string => (name === 'labels' && window.includes('5m') ? ', keep: 2d' : '')
-  const plugins = monitors.map((name) => `      - ${name}: { profile: profile.json${window}${options[name] ?? ''}${keep(name)} }\n`)
-  return file(`backends:\n  m: { onnx: "${join(found!, 'models', set, '1/model.onnx')}"${columns} }\nroutes:\n  - name: r\n    match: { method: POST, path: /r }\n    backend: m\n    format: rows\n    plugins:\n${plugins.join('')}`, 'weir.yaml', into)
+  const plugins = monitors.map((name) => `      - ${name}: { profile: ${made}${window}${options[name] ?? ''}${keep(name)} }\n`)
+  return file(`backends:\n  m: { onnx: "${join(found!, 'models', set, '1/model.onnx')}"${columns} }\nroutes:\n  - name: r\n    match: { method: POST, path: /r }\n    backend: m\n    format: rows\n    plugins:\n${plugins.join('')}`, 'weir.yaml')
 }
 
 const ALL = ['schema', 'drift', 'labels']
