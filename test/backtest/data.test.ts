@@ -67,6 +67,7 @@ const ALL = ['schema', 'drift', 'labels']
 const CONFIGURATIONS: readonly (readonly [string, readonly string[], string])[] = [
   ['everything on defaults', ALL, ''],
   ['windows of 5m', ALL, ', window: 5m'],
+  ['windows of 1h', ALL, ', window: 1h'],
   ['windows of 1d', ALL, ', window: 1d'],
   ['schema alone', ['schema'], ''],
   ['drift alone', ['drift'], ''],
