@@ -36,7 +36,7 @@ export default plugin({
         }),
       ),
       season: Defaulted(Duration({ description: 'After so long the hours of the traffic repeat themselves: 1d, or 7d where weekends differ much. At most 7d.', default: '1d' })),
-      alarm_budget: Defaulted(Type.Number({ description: 'False alarms a week to be expected at most, over all columns and windows of the route.', default: 1, exclusiveMinimum: 0, maximum: 1000 })),
+      alarm_budget: Defaulted(Type.Number({ description: 'False alarms a week to be expected at most, over all that this plugin judges on the route.', default: 1, exclusiveMinimum: 0, maximum: 1000 })),
       persistence: Defaulted(Type.Integer({ description: 'Windows (or judgements of a season) in a row that must show a change before it is an alarm.', default: 1, minimum: 1, maximum: 100 })),
       shares: Defaulted(Percent({ description: 'By how much a share of nulls, NaN, infinite, mistyped, default or outlying values has to rise to matter. Of unlisted values a tenth of a per cent, or twice what the training data lets expect, is enough.', default: '1%' })),
       compare: Defaulted(Type.Array(Type.Enum(COMPARED, { description: 'The other side.' }), { description: 'What distributions are compared with. `training` and `seasons` (the same time in at least two earlier seasons) raise alarms, `previous` (the window before) and `last_week` are shown.', default: [...COMPARED], maxItems: 4 })),

@@ -67,7 +67,7 @@ export default plugin({
           { description: 'Numbers for parts of the traffic, too.', additionalProperties: false },
         ),
       ),
-      profile: Type.Optional(FilePath({ description: 'Profile of the training data (`weir profile`): what its label column holds is what labels are compared with.' })),
+      profile: Type.Optional(FilePath({ description: 'A profile that `weir profile` made of the training data: what its label column holds is what labels are compared with.' })),
       label: Type.Optional(Text('Name of the label column of the profile. Default: the one whose role is label.')),
       ratio: Defaulted(Type.Number({ description: 'Label drift: a class whose share is this many times that of training, or that part of it.', minimum: 1, maximum: 1000, default: 1.5 })),
       distance: Defaulted(Type.Number({ description: 'Label drift of numbers: Kolmogorov-Smirnov distance from training.', minimum: 0, maximum: 1, default: 0.1 })),
@@ -79,7 +79,7 @@ export default plugin({
         }),
       ),
       min_labels: Defaulted(Type.Integer({ description: 'Labels (or predictions, of what is estimated) without which a span is not judged.', minimum: 2, maximum: 1_000_000_000, default: 100 })),
-      budget: Defaulted(Type.Number({ description: 'False alarms a week that are accepted, of all tests of this plugin together.', exclusiveMinimum: 0, maximum: 1000, default: 1 })),
+      alarm_budget: Defaulted(Type.Number({ description: 'False alarms a week to be expected at most, over all that this plugin judges on the route.', default: 1, exclusiveMinimum: 0, maximum: 1000 })),
     },
     { additionalProperties: false },
   ),
@@ -135,7 +135,7 @@ export default plugin({
     const delays = host.metrics.delay_seconds()
     const quality = new Quality(setup, { ids, ring: parts.mine }, max_ids, labels, (delay) => delays.observe(delay / 1000))
     const active = host.keep<Active>('alarms', () => new Map())
-    const judge = new Judge({ budget: options.budget, window: setup.window, span: setup.span, least: options.min_labels, limits: options.alarms, ratio: options.ratio, distance: options.distance, baseline, column: baseline?.column ?? options.label ?? 'label' }, groups.length + 1, active)
+    const judge = new Judge({ budget: options.alarm_budget, window: setup.window, span: setup.span, least: options.min_labels, limits: options.alarms, ratio: options.ratio, distance: options.distance, baseline, column: baseline?.column ?? options.label ?? 'label' }, groups.length + 1, active)
     const review = new Review(setup, parts.all, judge, host.wall())
     if (host.leader) host.every(Math.min(setup.window, LOOK_MS), look)
 

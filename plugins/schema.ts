@@ -49,7 +49,7 @@ export default plugin({
       ),
       window: Defaulted(Duration({ description: 'Rows are judged together for alarms in windows of this length, from 10 s to 7 days. Windows with less than 30 rows are joined.', default: '1h' })),
       tolerance: Defaulted(Percent({ description: 'Share of the rows of a window that may break any rule before it is an alarm.', default: '0.1%' })),
-      alarm_budget: Defaulted(Type.Number({ description: 'False alarms a week to be expected at most, over all features and windows of the route.', default: 1, exclusiveMinimum: 0, maximum: 1000 })),
+      alarm_budget: Defaulted(Type.Number({ description: 'False alarms a week to be expected at most, over all that this plugin judges on the route.', default: 1, exclusiveMinimum: 0, maximum: 1000 })),
       new_columns: Defaulted(Type.Enum(['ignore', 'report'], { description: 'Columns that neither profile nor rules tell of. Apps send keys and context along.', default: 'ignore' })),
       rows: Type.Optional(
         Type.Object(
