@@ -1,6 +1,7 @@
 /** What outputs of a model have to be, and answers made so where that is possible. Columns in, findings and columns out. */
 import type { Column, Columns, Data } from '../../payload/columns.ts'
 import { widened } from '../../payload/halves.ts'
+import { listed, shown } from '../words.ts'
 
 export type Action = 'clamp' | 'replace' | 'reject' | 'fallback'
 export const RULES = ['missing', 'type', 'length', 'finite', 'min', 'max', 'values', 'sum_to'] as const
@@ -36,8 +37,6 @@ export interface Finding {
 }
 
 type Value = number | bigint | string | boolean
-
-const MAX_TEXT = 64
 
 /** @param asked outputs that the caller wants alone, or null @returns null when all is well */
 export function inspect(rules: readonly OutputRule[], { columns }: Columns, asked: readonly string[] | null): Finding[] | null {
@@ -111,13 +110,7 @@ function expected({ min, max, values }: OutputRule, rule: Rule): string {
   if (rule === 'max') return `at most ${max}`
   if (rule === 'type') return 'a number'
   if (rule === 'finite') return 'a finite number'
-  const all = [...values!]
-  return `one of ${all.slice(0, 5).map(shown).join(', ')}${all.length > 5 ? ` and ${all.length - 5} more` : ''}`
-}
-
-function shown(value: Value): string {
-  if (typeof value !== 'string') return String(value)
-  return JSON.stringify(value.length > MAX_TEXT ? `${value.slice(0, MAX_TEXT)}…` : value)
+  return `one of ${listed([...values!])}`
 }
 
 function actionFor({ action, replaceWith }: OutputRule, rule: Rule): Action {

@@ -1,4 +1,5 @@
 /** Labels as they come: one JSON object, an array of them, or one a line. Pure: texts in, entries or complaints out. */
+import { shown } from '../words.ts'
 import type { Setup } from './setup.ts'
 
 /** One label of one prediction, or of all rows of a request. */
@@ -42,7 +43,7 @@ export function readEntry(value: unknown, index: number, key: string): Entry | I
   const wrong = (reason: string): Invalid => ({ index, reason })
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return wrong('expected an object')
   const given = value as Readonly<Record<string, unknown>>
-  for (const name of Object.keys(given)) if (!KEYS.has(name)) return wrong(`unknown key ${quoted(name)}; known are ${key}, receipt, label, row, time`)
+  for (const name of Object.keys(given)) if (!KEYS.has(name)) return wrong(`unknown key ${shown(name)}; known are ${key}, receipt, label, row, time`)
   const { receipt = '', row = null, label, time } = given
   const id = given[key] ?? ''
   if (typeof receipt !== 'string') return wrong('receipt: expected a string')
@@ -73,22 +74,17 @@ export function labelReader({ kind, classes }: Pick<Setup, 'kind' | 'classes'>, 
       return {
         read(label) {
           const text = scalar(label)
-          if (positive === undefined) return TRUE.has(label) ? 1 : FALSE.has(label) ? 0 : `label: expected 0 or 1, true or false, found ${quoted(label)}`
+          if (positive === undefined) return TRUE.has(label) ? 1 : FALSE.has(label) ? 0 : `label: expected 0 or 1, true or false, found ${shown(label)}`
           if (text === positive) return 1
           if (text !== null && (negative === undefined || text === negative)) return 0
-          return `label: expected ${quoted(positive)}${negative === undefined ? ' or another value' : ` or ${quoted(negative)}`}, found ${quoted(label)}`
+          return `label: expected ${shown(positive)}${negative === undefined ? ' or another value' : ` or ${shown(negative)}`}, found ${shown(label)}`
         },
       }
     case 'multiclass':
-      return { read: (label) => index.get(scalar(label) ?? '') ?? `label: expected one of the ${classes.length} classes, found ${quoted(label)}` }
+      return { read: (label) => index.get(scalar(label) ?? '') ?? `label: expected one of the ${classes.length} classes, found ${shown(label)}` }
     case 'regression':
-      return { read: (label) => (typeof label === 'number' && Number.isFinite(label) ? label : `label: expected a number, found ${quoted(label)}`) }
+      return { read: (label) => (typeof label === 'number' && Number.isFinite(label) ? label : `label: expected a number, found ${shown(label)}`) }
     default:
-      return { read: (label) => (typeof label === 'number' && label >= 0 && Number.isFinite(label) ? label : `label: expected a relevance of 0 or more an item, found ${quoted(label)}`) }
+      return { read: (label) => (typeof label === 'number' && label >= 0 && Number.isFinite(label) ? label : `label: expected a relevance of 0 or more an item, found ${shown(label)}`) }
   }
-}
-
-function quoted(value: unknown): string {
-  const text = JSON.stringify(value) ?? 'nothing'
-  return text.length > 64 ? `${text.slice(0, 64)}…` : text
 }

@@ -13,10 +13,11 @@ import { chiSquare } from '../../stats/chi_square.ts'
 import { ks, ksP } from '../../stats/ks.ts'
 import { sum } from '../../stats/scores.ts'
 import { normalIsf } from '../../stats/tails.ts'
+import { levelOf } from '../budget.ts'
+import { percent, spanOf } from '../words.ts'
 import type { Baseline } from './baseline.ts'
 import type { Measure, Measures } from './measures.ts'
 
-const WEEK_MS = 604_800_000
 /** However few tests a week there are, what one in a hundred would show is no news. */
 const MOST_LEVEL = 0.01
 /** Of an alarm that is on. */
@@ -68,7 +69,7 @@ export class Judge {
   /** @param groups that are judged */
   constructor(options: JudgeOptions, groups: number, active: Active) {
     const tests = Object.keys(options.limits).length * groups + (options.baseline === null ? 0 : 1)
-    this.alpha = Math.min(MOST_LEVEL, (options.budget * options.window) / WEEK_MS / Math.max(1, tests))
+    this.alpha = levelOf(options.budget, options.window, tests, MOST_LEVEL)
     this.#z = normalIsf(this.alpha)
     this.#options = options
     this.#active = active
@@ -175,12 +176,8 @@ export class Judge {
   }
 
   #span(at: number): string {
-    return `${new Date(at - this.#options.span).toISOString()} to ${new Date(at).toISOString()}`
+    return spanOf(at - this.#options.span, at)
   }
-}
-
-function percent(share: number): string {
-  return `${Number((share * 100).toPrecision(3))}%`
 }
 
 function digits(value: number): string {

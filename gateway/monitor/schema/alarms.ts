@@ -7,11 +7,14 @@
  */
 import type { Alarm } from '../../alarm.ts'
 import { binomialAtLeast, binomialAtMost } from '../../stats/tails.ts'
+import { levelOf } from '../budget.ts'
+import { percent, spanOf } from '../words.ts'
 import { emptySums, type Sums } from './window.ts'
 
-export const WEEK_MS = 604_800_000
 /** Rows that are judged together at least: one caller with two odd requests is no news. */
 const LEAST_ROWS = 30
+/** However few tests a week there are. */
+const MOST_LEVEL = 0.05
 /** That the share is still half of what it was is given up at this level. */
 const ENDED = 1e-4
 
@@ -72,7 +75,7 @@ export class Judge {
   /** @param budget expected false alarms a week @param window milliseconds */
   constructor(tests: readonly Test[], budget: number, window: number, features: number, state: AlarmState) {
     this.tests = tests
-    this.alpha = Math.min(0.05, (budget * window) / WEEK_MS / Math.max(1, tests.length))
+    this.alpha = levelOf(budget, window, tests.length, MOST_LEVEL)
     this.#features = features
     this.#state = state
   }
@@ -130,11 +133,5 @@ export class Judge {
 }
 
 function reasonOf(test: Test, sums: Sums, count: number, of: number, from: number, to: number): string {
-  const span = `${new Date(from).toISOString()} to ${new Date(to).toISOString()}`
-  return `${test.anomaly}: ${test.words(sums)} in ${count} of ${of} (${percent(count / of)}), at most ${percent(test.tolerated)} is tolerated; ${span}`
-}
-
-/** `18.6%` */
-export function percent(share: number): string {
-  return `${Number((share * 100).toPrecision(3))}%`
+  return `${test.anomaly}: ${test.words(sums)} in ${count} of ${of} (${percent(count / of)}), at most ${percent(test.tolerated)} is tolerated; ${spanOf(from, to)}`
 }

@@ -2,13 +2,14 @@
 import type { Alarm } from '../../alarm.ts'
 import type { Columns } from '../../payload/columns.ts'
 import { binomialAtLeast } from '../../stats/tails.ts'
+import { shown } from '../words.ts'
 import { type AlarmState, type Ended, Judge } from './alarms.ts'
 import { BIG, DOMAIN, FEW_ROWS, KINDS, MANY_ROWS, nameOf, NEW_COLUMN, SMALL } from './anomalies.ts'
 import type { FeatureRule, Rules } from './rules.ts'
 import { relaxed, testsOf } from './tests.ts'
 import { type Found, Validator } from './validator.ts'
 import { emptySums, SLOTS, windowBytes, WindowReader, WindowWriter } from './window.ts'
-import { expected, found, quoted } from './words.ts'
+import { expected, found } from './words.ts'
 
 /** Of a request with a tolerated share, chance explains what is likelier than this. */
 const CHANCE = 0.001
@@ -90,7 +91,7 @@ export class SchemaMonitor {
     }
     if (strange && this.#options.newColumns) {
       this.#count(NEW_COLUMN, '', rows)
-      anomalies.push({ anomaly: NEW_COLUMN, feature: '', row: 0, expected: 'the columns of the schema alone', found: quoted(unknown[0]!), rows })
+      anomalies.push({ anomaly: NEW_COLUMN, feature: '', row: 0, expected: 'the columns of the schema alone', found: shown(unknown[0]!), rows })
     }
     return anomalies.length === 0 ? null : anomalies
   }

@@ -1,10 +1,10 @@
 /** The shares that are watched, and what would have to change in the rules so that they passed. */
+import { shown } from '../words.ts'
 import { BIG, DOMAIN, INFINITE, LONG, MISSING, NAN, nameOf, NEW_COLUMN, NULL, SHORT, SMALL, STATISTICS, TYPE, UNREADABLE } from './anomalies.ts'
 import type { Test } from './alarms.ts'
 import type { FeatureRule, RuleOptions } from './rules.ts'
 import { cellOf } from './validator.ts'
 import { type Sums, TEXTS } from './window.ts'
-import { quoted } from './words.ts'
 
 /** Of requests; callers that send nonsense once in a while are no news. */
 const UNREADABLE_SHARE = 0.05
@@ -50,7 +50,7 @@ function featureTest(rule: FeatureRule, feature: number, kind: number): Test {
       const of = whole ? sums.rows : kind === NULL ? there : there - sums.counts[cellOf(feature, NULL)]!
       return [sums.counts[cell]!, of]
     },
-    words: (sums) => `${quoted(rule.name)} ${said(rule, feature, kind, sums)}`,
+    words: (sums) => `${shown(rule.name)} ${said(rule, feature, kind, sums)}`,
   }
 }
 
@@ -63,7 +63,7 @@ function said({ min, max, values, type, length }: FeatureRule, feature: number, 
     case TYPE:
       return `is no ${type}`
     case DOMAIN:
-      return `is none of the ${values!.length} known values${sums.texts[feature]!.length === 0 ? '' : `, but ${sums.texts[feature]!.map(quoted).join(', ')}`},`
+      return `is none of the ${values!.length} known values${sums.texts[feature]!.length === 0 ? '' : `, but ${sums.texts[feature]!.map(shown).join(', ')}`},`
     case BIG:
       return `is above ${max}, up to ${sums.greatest[feature]},`
     case SMALL:

@@ -1,11 +1,10 @@
 /** Anomalies for people: what was expected, what was found. */
 import type { FeatureType } from '../../profile/profile.ts'
+import { listed, shown } from '../words.ts'
 import { BIG, DOMAIN, INFINITE, LONG, MISSING, NAN, NULL, SHORT, SMALL, TYPE } from './anomalies.ts'
 import type { FeatureRule } from './rules.ts'
 import type { Found } from './validator.ts'
 
-const MAX_TEXT = 64
-const MAX_VALUES = 5
 const NOUNS: Readonly<Record<FeatureType, string>> = { INT: 'a whole number', FLOAT: 'a number', BYTES: 'a string', BOOL: 'true or false' }
 
 export function expected(rule: FeatureRule, kind: number): string {
@@ -40,15 +39,6 @@ export function found({ kind, value }: Found): string {
     case LONG:
       return value === 1 ? 'one value' : `a list of ${String(value)}`
     default:
-      return typeof value === 'string' ? quoted(value) : String(value)
+      return shown(value)
   }
-}
-
-export function quoted(text: string): string {
-  return JSON.stringify(text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text)
-}
-
-function listed(values: readonly string[]): string {
-  const shown = values.slice(0, MAX_VALUES).map(quoted).join(', ')
-  return values.length > MAX_VALUES ? `${shown} and ${values.length - MAX_VALUES} more` : shown
 }

@@ -44,7 +44,7 @@ describe('label drift', () => {
     expect(alarms[0]).toMatchObject({ kind: 'label', feature: 'fraud', statistic: 'share_ratio', threshold: 1.5 })
     expect(alarms[0]!.time).toBeLessThanOrEqual(MONDAY + 4 * DAY)
     expect(alarms[0]!.score).toBeGreaterThanOrEqual(1.5)
-    expect(alarms[0]!.reason).toMatch(/^fraud: positive are [\d.]+% of \d+ labels, 2% in training \([\d.]+ times, p = .*\); 2026-03-0\dT\d\d:00:00.000Z to 2026-03-0\dT\d\d:00:00.000Z$/)
+    expect(alarms[0]!.reason).toMatch(/^fraud: positive are [\d.]+ % of \d+ labels, 2 % in training \([\d.]+ times, p = .*\); 2026-03-0\dT\d\d:00:00.000Z to 2026-03-0\dT\d\d:00:00.000Z$/)
   })
 
   test('it may be told again after a span without', () => {

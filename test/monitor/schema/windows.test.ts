@@ -34,7 +34,7 @@ describe('alarms', () => {
     // 16 tests (9 of a number, 6 of a text, and what cannot be read) in 168 windows a week: 3.7e-4 each. P(X ≥ 2 of 100) at 0.1 % is 4.6e-3, P(X ≥ 3) 1.5e-4.
     expect(one.alarms).toEqual([{
       time: MONDAY + 6 * HOUR, kind: 'schema', feature: 'age', statistic: 'null_share', score: 0.2, threshold: 0.03,
-      reason: 'FEATURE_TYPE_LOW_FRACTION_PRESENT: "age" is null in 20 of 100 (20%), at most 0.1% is tolerated; 2026-03-02T05:00:00.000Z to 2026-03-02T06:00:00.000Z',
+      reason: 'FEATURE_TYPE_LOW_FRACTION_PRESENT: "age" is null in 20 of 100 (20 %), at most 0.1 % is tolerated; 2026-03-02T05:00:00.000Z to 2026-03-02T06:00:00.000Z',
     }])
     expect(one.ended).toEqual([])
     time = traffic(one, time, 3, 0)
@@ -47,7 +47,7 @@ describe('alarms', () => {
     const one = stand(churn)
     one.close(MONDAY)
     traffic(one, MONDAY, 1, 15, { ...good, plan: 'wallet' })
-    expect(one.alarms).toMatchObject([{ feature: 'plan', statistic: 'unexpected_share', score: 0.15, reason: expect.stringContaining('"plan" is none of the 2 known values, but "wallet", in 15 of 100 (15%)') as string }])
+    expect(one.alarms).toMatchObject([{ feature: 'plan', statistic: 'unexpected_share', score: 0.15, reason: expect.stringContaining('"plan" is none of the 2 known values, but "wallet", in 15 of 100 (15 %)') as string }])
   })
 
   test('the odd one now and then is no alarm, nor are two of a few', () => {
