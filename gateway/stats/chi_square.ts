@@ -26,7 +26,7 @@ export function chiSquare(a: ArrayLike<number>, b: ArrayLike<number>, least = LE
   return tested(a, b, least, (observed, expected) => (observed - expected) ** 2 / expected)
 }
 
-/** The G (log-likelihood ratio) test: G = 2 N · Jensen–Shannon divergence in nats, weighted by sample sizes (`gStatistic`). */
+/** The G (log-likelihood ratio) test: G = 2 N · Jensen–Shannon divergence in nats, weighted by sample sizes. */
 export function gTest(a: ArrayLike<number>, b: ArrayLike<number>, least = LEAST_EXPECTED): Contingency {
   return tested(a, b, least, (observed, expected) => (observed > 0 ? 2 * observed * Math.log(observed / expected) : 0))
 }

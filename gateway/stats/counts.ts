@@ -1,7 +1,8 @@
 /** Sums of counts. */
 
-export function totalOf(counts: ArrayLike<number>): number {
+/** @param to exclusive */
+export function totalOf(counts: ArrayLike<number>, from = 0, to = counts.length): number {
   let total = 0
-  for (let i = 0; i < counts.length; i++) total += counts[i]!
+  for (let i = from; i < to; i++) total += counts[i]!
   return total
 }

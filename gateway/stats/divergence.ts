@@ -94,30 +94,11 @@ export function kullbackLeibler(a: Counts, b: Counts): number {
   return total
 }
 
-/** 2 N times the Jensen–Shannon divergence in nats with weights n/N and m/N: the G of the 2 × k table, exactly. */
-export function gStatistic(a: Counts, b: Counts): number {
-  const n = totalOf(a)
-  const m = totalOf(b)
-  let total = 0
-  for (let i = 0; i < a.length; i++) {
-    const share = (a[i]! + b[i]!) / (n + m)
-    if (a[i]! > 0) total += a[i]! * Math.log(a[i]! / n / share)
-    if (b[i]! > 0) total += b[i]! * Math.log(b[i]! / m / share)
-  }
-  return Math.max(0, 2 * total)
-}
-
 /** Cells that at least one side has: the k of the floors. */
 export function occupied(a: Counts, b: Counts): number {
   let k = 0
   for (let i = 0; i < a.length; i++) if (a[i]! > 0 || b[i]! > 0) k++
   return k
-}
-
-/** What a score is without drift: its mean, and the value it exceeds with probability `alpha`. */
-export interface Floor {
-  readonly mean: number
-  readonly quantile: number
 }
 
 /** What the Jensen–Shannon divergence (bits) of independent samples of one distribution is on average. @param k cells @param n, m rows */
@@ -130,14 +111,29 @@ export function psiBias(k: number, n: number, m: number): number {
   return Math.max(0, k - 1) * (1 / n + 1 / m)
 }
 
-/** Of the Jensen–Shannon divergence in bits. @param alpha in (0, 1) */
-export function jsFloor(k: number, n: number, m: number, alpha: number): Floor {
-  return { mean: jsBias(k, n, m), quantile: k < 2 ? 0 : chi2Isf(alpha, k - 1) * jsBias(2, n, m) }
+/** What the Jensen–Shannon divergence in bits exceeds without drift with probability `alpha`, in (0, 1). */
+export function jsFloor(k: number, n: number, m: number, alpha: number): number {
+  return quantileOf(k, alpha) * jsBias(2, n, m)
 }
 
-/** Of the population stability index. */
-export function psiFloor(k: number, n: number, m: number, alpha: number): Floor {
-  return { mean: psiBias(k, n, m), quantile: k < 2 ? 0 : chi2Isf(alpha, k - 1) * psiBias(2, n, m) }
+/** The same of the population stability index. */
+export function psiFloor(k: number, n: number, m: number, alpha: number): number {
+  return quantileOf(k, alpha) * psiBias(2, n, m)
+}
+
+const QUANTILES = new Map<string, number>()
+const MAX_QUANTILES = 4_096
+
+/** What χ² with k − 1 degrees of freedom exceeds; an inverse takes 200 steps, and few of them are different. */
+function quantileOf(k: number, alpha: number): number {
+  if (k < 2) return 0
+  const key = `${alpha} ${k}`
+  const known = QUANTILES.get(key)
+  if (known !== undefined) return known
+  if (QUANTILES.size >= MAX_QUANTILES) QUANTILES.clear()
+  const quantile = chi2Isf(alpha, k - 1)
+  QUANTILES.set(key, quantile)
+  return quantile
 }
 
 /** A score without its bias, never below 0. */

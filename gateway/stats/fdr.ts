@@ -1,28 +1,17 @@
 /**
  * p values of many tests, adjusted so that a threshold bounds the false discovery rate.
  *
- * Idea: Benjamini and Hochberg (1995): independent or positively dependent tests; Benjamini and Yekutieli (2001): any dependence, at the
- * price of a factor Σ 1/i (5.9 for 200). A test is a discovery at rate q when its adjusted p is ≤ q.
+ * Idea: Benjamini and Hochberg (1995), for independent or positively dependent tests. A test is a discovery at rate q when its adjusted p is ≤ q.
  */
 
 /** @param p probabilities; NaN (no test was made) stays NaN and does not count */
 export function benjaminiHochberg(p: ArrayLike<number>): Float64Array {
-  return adjusted(p, 1)
-}
-
-export function benjaminiYekutieli(p: ArrayLike<number>): Float64Array {
-  let harmonic = 0
-  for (let i = 1; i <= made(p).length; i++) harmonic += 1 / i
-  return adjusted(p, harmonic)
-}
-
-function adjusted(p: ArrayLike<number>, factor: number): Float64Array {
   const result = new Float64Array(p.length).fill(NaN)
   const order = made(p).sort((i, j) => p[j]! - p[i]!)
   let least = 1
   for (let i = 0; i < order.length; i++) {
     const rank = order.length - i
-    least = Math.min(least, (p[order[i]!]! * factor * order.length) / rank)
+    least = Math.min(least, (p[order[i]!]! * order.length) / rank)
     result[order[i]!] = least
   }
   return result

@@ -7,6 +7,7 @@
  * Layout: 256 cells; cell b holds p in [sin²(bπ/512), sin²((b+1)π/512)), the widest (at ½) 0.0061. Counts may be any integers ≥ 0.
  * Error: scores in one cell count as ties. AUC of the values is within ½ Σ p⁺ p⁻ (shares of the classes by cell) of that of the cells.
  */
+import { totalOf } from './counts.ts'
 import { around, aroundLogit, type Estimate, UNKNOWN } from './estimate.ts'
 import { ks } from './ks.ts'
 
@@ -32,7 +33,7 @@ export interface Auc extends Estimate {
 
 /** Area under the ROC curve; its standard error as DeLong, DeLong and Clarke-Pearson (1988) have it. @param pos, neg counts by cell, of ascending scores */
 export function auc(pos: Counts, neg: Counts): Auc {
-  const [m, n] = [sum(pos), sum(neg)]
+  const [m, n] = [totalOf(pos), totalOf(neg)]
   if (!(m > 0 && n > 0)) return { ...UNKNOWN, bound: NaN }
   let [below, wins, ties] = [0, 0, 0]
   for (let i = 0; i < pos.length; i++) {
@@ -65,7 +66,7 @@ export function hanleyMcNeil(value: number, m: number, n: number): number {
 
 /** Average precision: Σ (R_b − R_b₋₁) P_b from the highest score down, every cell a threshold. Interval on the logit scale (Boyd, Eng and Page 2013). */
 export function averagePrecision(pos: Counts, neg: Counts): Estimate {
-  const m = sum(pos)
+  const m = totalOf(pos)
   if (!(m > 0)) return UNKNOWN
   let [tp, fp, area] = [0, 0, 0]
   for (let i = pos.length - 1; i >= 0; i--) {
@@ -81,13 +82,7 @@ export function averagePrecision(pos: Counts, neg: Counts): Estimate {
 export function separation(pos: Counts, neg: Counts): Estimate {
   const { distance, cell } = ks(pos, neg)
   if (!(cell >= 0)) return Number.isNaN(distance) ? UNKNOWN : around(0, 0, 0, 1)
-  const [m, n] = [sum(pos), sum(neg)]
-  const [f, g] = [sum(pos, cell + 1) / m, sum(neg, cell + 1) / n]
+  const [m, n] = [totalOf(pos), totalOf(neg)]
+  const [f, g] = [totalOf(pos, 0, cell + 1) / m, totalOf(neg, 0, cell + 1) / n]
   return around(distance, Math.sqrt((f * (1 - f)) / m + (g * (1 - g)) / n), 0, 1)
-}
-
-export function sum(counts: Counts, end = counts.length): number {
-  let total = 0
-  for (let i = 0; i < end; i++) total += counts[i]!
-  return total
 }

@@ -1,9 +1,9 @@
 /**
- * Tail probabilities and their inverses: normal, chi-square, Poisson, binomial; Wilson's bounds of a share.
+ * Tail probabilities and their inverses: normal, chi-square, binomial; Wilson's bounds of a share.
  *
  * Error: relative 1e-10 where the tail is small, which is where it is asked for (`gamma.ts`). Inverses to 1e-12 of the argument.
  */
-import { betaI, gammaP, gammaQ } from './gamma.ts'
+import { betaI, gammaQ } from './gamma.ts'
 
 /** P(Z > z) of the standard normal distribution. */
 export function normalSf(z: number): number {
@@ -47,16 +47,6 @@ export function chi2Isf(p: number, df: number): number {
     else high = middle
   }
   return (low + high) / 2
-}
-
-/** P(X ≥ k) of a Poisson count. @param mean >= 0 */
-export function poissonAtLeast(k: number, mean: number): number {
-  return k <= 0 ? 1 : gammaP(k, mean)
-}
-
-/** P(X ≤ k) of a Poisson count. */
-export function poissonAtMost(k: number, mean: number): number {
-  return k < 0 ? 0 : gammaQ(k + 1, mean)
 }
 
 /** P(X ≥ k) of k successes in n. @param p in [0, 1] */

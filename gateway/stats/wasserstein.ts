@@ -27,18 +27,3 @@ function meanAbsolute(p: number, q: number): number {
   if (p * q >= 0) return Math.abs(p + q) / 2
   return (p * p + q * q) / (2 * Math.abs(q - p))
 }
-
-/** Of the values themselves. @param a, b ascending */
-export function wassersteinSorted(a: ArrayLike<number>, b: ArrayLike<number>): number {
-  const [n, m] = [a.length, b.length]
-  let [i, j, area] = [0, 0, 0]
-  let at = Math.min(a[0]!, b[0]!)
-  while (i < n || j < m) {
-    const next = Math.min(i < n ? a[i]! : Infinity, j < m ? b[j]! : Infinity)
-    area += Math.abs(i / n - j / m) * (next - at)
-    at = next
-    while (i < n && a[i] === at) i++
-    while (j < m && b[j] === at) j++
-  }
-  return n > 0 && m > 0 ? area : NaN
-}

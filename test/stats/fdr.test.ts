@@ -1,17 +1,15 @@
 import { expect, test } from 'vitest'
-import { benjaminiHochberg, benjaminiYekutieli } from '../../gateway/stats/fdr.ts'
+import { benjaminiHochberg } from '../../gateway/stats/fdr.ts'
 import { random } from './random.ts'
 import { fdr } from './scipy.ts'
 
 test('as scipy.stats.false_discovery_control', () => {
-  for (const [ours, theirs] of [[benjaminiHochberg(fdr.p), fdr.bh], [benjaminiYekutieli(fdr.p), fdr.by]] as const) {
-    theirs.forEach((expected, i) => expect(ours[i]).toBeCloseTo(expected, 12))
-  }
+  const ours = benjaminiHochberg(fdr.p)
+  fdr.bh.forEach((expected, i) => expect(ours[i]).toBeCloseTo(expected, 12))
 })
 
 test('a test that was not made does not count', () => {
   expect(Array.from(benjaminiHochberg([NaN, 0.02, 0.04]))).toEqual([NaN, 0.04, 0.04])
-  expect(Array.from(benjaminiYekutieli([0.02, NaN]))).toEqual([0.02, NaN])
   expect(benjaminiHochberg([])).toHaveLength(0)
 })
 

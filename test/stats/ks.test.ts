@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { cellOf, GRID_CELLS, lowerEdge } from '../../gateway/stats/grid.ts'
 import { kolmogorov, kolmogorovSf, ks, ksP } from '../../gateway/stats/ks.ts'
 import { binomialAtLeast } from '../../gateway/stats/tails.ts'
-import { wasserstein, wassersteinSorted } from '../../gateway/stats/wasserstein.ts'
+import { wasserstein } from '../../gateway/stats/wasserstein.ts'
 import { random } from './random.ts'
 import { ksexact, kstwo, kstwobign, w1 } from './scipy.ts'
 
@@ -112,3 +112,18 @@ describe('Wasserstein', () => {
     )
   })
 })
+
+/** The distance of the values themselves: the definition, which scipy confirms below. @param a, b ascending */
+function wassersteinSorted(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  const [n, m] = [a.length, b.length]
+  let [i, j, area] = [0, 0, 0]
+  let at = Math.min(a[0]!, b[0]!)
+  while (i < n || j < m) {
+    const next = Math.min(i < n ? a[i]! : Infinity, j < m ? b[j]! : Infinity)
+    area += Math.abs(i / n - j / m) * (next - at)
+    at = next
+    while (i < n && a[i] === at) i++
+    while (j < m && b[j] === at) j++
+  }
+  return n > 0 && m > 0 ? area : NaN
+}

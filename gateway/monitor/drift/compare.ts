@@ -7,11 +7,12 @@
  * Sources: `stats/divergence.ts`, `ks.ts`, `wasserstein.ts`, `chi_square.ts`; the mean of a Brownian bridge for KS and Wasserstein.
  */
 import { gTest } from '../../stats/chi_square.ts'
-import { debiased, jsBias, jsBits, lInfinity, occupied, psi, psiBias } from '../../stats/divergence.ts'
+import { totalOf } from '../../stats/counts.ts'
+import { debiased, jsBias, jsBits, jsFloor, lInfinity, occupied, psi, psiBias, psiFloor } from '../../stats/divergence.ts'
 import { EquivalentShift, massOfJs, shiftOfKs } from '../../stats/equivalent.ts'
 import { GRID_CELLS, lowerEdge } from '../../stats/grid.ts'
 import { ks } from '../../stats/ks.ts'
-import { chi2Isf, chi2Sf, normalIsf } from '../../stats/tails.ts'
+import { chi2Sf, normalIsf } from '../../stats/tails.ts'
 import { wasserstein } from '../../stats/wasserstein.ts'
 import { groupName, groupsOf } from './groups.ts'
 import { tfdvScore } from './tfdv.ts'
@@ -60,7 +61,7 @@ export function sideOf(watched: Watched, cells: Uint32Array, nan = 0): Side {
 
 /** @param level probability of the floors */
 export function compare(watched: Watched, live: Side, reference: Side, level: number, wanted: readonly Statistic[]): Comparison {
-  const [n, m] = [total(live.groups), total(reference.groups)]
+  const [n, m] = [totalOf(live.groups), totalOf(reference.groups)]
   const cells = occupied(live.groups, reference.groups)
   const base = { rows: n, reference: m, cells, counts: countsOf(watched, live.groups, reference.groups) }
   if (n === 0 || m === 0) return { ...base, p: 1, scores: {} }
@@ -95,12 +96,12 @@ export function scoreOf(statistic: Statistic, watched: Watched, live: Side, refe
     case 'js_bits': {
       const score = jsBits(a, b)
       const net = debiased(score, jsBias(cells, few, m))
-      return { score, debiased: net, floor: chanceOf(level, cells) * jsBias(2, few, m), equivalent: watched.numeric === null ? massOfJs(net) : shiftOf('js', watched, net) }
+      return { score, debiased: net, floor: jsFloor(cells, few, m, level), equivalent: watched.numeric === null ? massOfJs(net) : shiftOf('js', watched, net) }
     }
     case 'psi': {
       const score = psi(a, b)
       const net = debiased(score, psiBias(cells, few, m))
-      return { score, debiased: net, floor: chanceOf(level, cells) * psiBias(2, few, m), equivalent: watched.numeric === null ? null : shiftOf('psi', watched, net) }
+      return { score, debiased: net, floor: psiFloor(cells, few, m, level), equivalent: watched.numeric === null ? null : shiftOf('psi', watched, net) }
     }
     case 'l_infinity': {
       const { distance, index } = lInfinity(a, b)
@@ -124,24 +125,9 @@ export function scoreOf(statistic: Statistic, watched: Watched, live: Side, refe
     }
     case 'tfdv_js_bits': {
       const score = tfdvScore(watched, live, reference)
-      return score === null ? null : { score, debiased: debiased(score, jsBias(10, few, m)), floor: chanceOf(level, 10) * jsBias(2, few, m), equivalent: null }
+      return score === null ? null : { score, debiased: debiased(score, jsBias(10, few, m)), floor: jsFloor(10, few, m, level), equivalent: null }
     }
   }
-}
-
-const CHANCES = new Map<string, number>()
-const MAX_CHANCES = 4_096
-
-/** What chi-square with k − 1 degrees of freedom exceeds at this level; an inverse of 200 steps, of which few are different. */
-function chanceOf(level: number, k: number): number {
-  if (k < 2) return 0
-  const key = `${level} ${k}`
-  const known = CHANCES.get(key)
-  if (known !== undefined) return known
-  if (CHANCES.size >= MAX_CHANCES) CHANCES.clear()
-  const quantile = chi2Isf(level, k - 1)
-  CHANCES.set(key, quantile)
-  return quantile
 }
 
 /** One table a number of groups; profiles have a handful of them. */
@@ -155,7 +141,7 @@ function shiftOf(score: 'js' | 'psi' | 'l_infinity', { numeric }: Watched, value
 
 /** ∫ √(F (1 − F)) in scales: times √(2/π) √(1/n + 1/m) the mean of Wasserstein's distance of two samples. */
 function bridgeArea(cells: Uint32Array): number {
-  const n = total(cells)
+  const n = totalOf(cells)
   let below = 0
   let area = 0
   for (let i = 0; i < GRID_CELLS; i++) {
@@ -181,10 +167,4 @@ function countsOf(watched: Watched, a: Float64Array, b: Float64Array): (readonly
   const counts: (readonly [string, number, number])[] = []
   for (let i = 0; i < a.length && counts.length < SHOWN; i++) if (a[i]! > 0 || b[i]! > 0) counts.push([groupName(watched, i), a[i]!, b[i]!])
   return counts
-}
-
-function total(counts: ArrayLike<number>): number {
-  let sum = 0
-  for (let i = 0; i < counts.length; i++) sum += counts[i]!
-  return sum
 }

@@ -5,6 +5,7 @@
  * test of two Poisson rates); so the profile's own uncertainty counts too: none in 100 rows of training says little about 1 in 1000. A rise must also
  * be large enough to matter. Each share is one of what is left by those before it, so that one cause is one alarm.
  */
+import { totalOf } from '../../stats/counts.ts'
 import { binomialAtLeast } from '../../stats/tails.ts'
 import { ABSENT, INFINITE, NAN, NULLS, SENTINEL, UNSEEN, WRONG } from './counter.ts'
 import { type Share, SHARES, SPECIALS, type Watched } from './watched.ts'
@@ -34,8 +35,8 @@ interface Totals {
 
 export function shareCounts(watched: Watched, words: Uint32Array): ShareCount[] {
   const { at, cells, baseline } = watched
-  const live = { values: sum(words, at, at + cells), specials: words.subarray(at + cells, at + cells + SPECIALS.length) }
-    return SHARES.map((share) => {
+  const live = { values: totalOf(words, at, at + cells), specials: words.subarray(at + cells, at + cells + SPECIALS.length) }
+  return SHARES.map((share) => {
     const [count, of] = countOf(share, live)
     const [expected, expectedOf] = countOf(share, baseline)
     return { share, count, of, expected, expectedOf }
@@ -68,10 +69,4 @@ function countOf(share: (typeof SHARES)[number], { values, specials }: Totals): 
     case 'sentinel_share':
       return [specials[SENTINEL]!, of - specials[UNSEEN]!]
   }
-}
-
-function sum(counts: Uint32Array, from: number, to: number): number {
-  let total = 0
-  for (let i = from; i < to; i++) total += counts[i]!
-  return total
 }

@@ -10,8 +10,8 @@
  */
 import type { Alarm } from '../../alarm.ts'
 import { chiSquare } from '../../stats/chi_square.ts'
+import { totalOf } from '../../stats/counts.ts'
 import { ks, ksP } from '../../stats/ks.ts'
-import { sum } from '../../stats/scores.ts'
 import { normalIsf } from '../../stats/tails.ts'
 import { levelOf } from '../budget.ts'
 import { percent, spanOf } from '../words.ts'
@@ -96,7 +96,7 @@ export class Judge {
   compare(counts: Float64Array): LabelVerdict | null {
     const { baseline, least } = this.#options
     if (baseline === null) return null
-    const n = sum(counts)
+    const n = totalOf(counts)
     const found = this.#differ(baseline, counts, n, this.alpha)
     const state = n < least ? 'insufficient_data' : found.p <= this.alpha && found.score >= found.threshold ? 'drift' : 'ok'
     return { ...found, n, state }
@@ -110,7 +110,7 @@ export class Judge {
   #holds(counts: Float64Array): boolean {
     const { baseline, least } = this.#options
     if (!this.#active.has('label')) return false
-    const n = sum(counts)
+    const n = totalOf(counts)
     const { p, statistic, score, threshold } = this.#differ(baseline!, counts, n, HOLD_LEVEL)
     const half = statistic === 'ks' ? threshold / 2 : Math.sqrt(threshold)
     return n < least || (p <= HOLD_LEVEL && score >= half)

@@ -1,9 +1,10 @@
 /** From the cells of a group to numbers with their errors. */
 import { calibrationError, calibrationSlope } from '../../stats/calibration.ts'
 import { estimatedAt, estimatedAuc } from '../../stats/cbpe.ts'
+import { totalOf } from '../../stats/counts.ts'
 import { ERROR_CELLS, ERROR_SUMS, errorQuantile, errorsOf } from '../../stats/errors.ts'
 import { around, type Estimate, mean, share, UNKNOWN } from '../../stats/estimate.ts'
-import { auc, averagePrecision, SCORE_CELLS, scoreCell, separation, sum } from '../../stats/scores.ts'
+import { auc, averagePrecision, SCORE_CELLS, scoreCell, separation } from '../../stats/scores.ts'
 import { type Layout, partOf, UNIT } from './layout.ts'
 import type { Setup } from './setup.ts'
 
@@ -30,13 +31,13 @@ const byKind: Readonly<Record<Setup['kind'], Measuring>> = {
     const { hits, misses, total, sums } = scoresOf(layout, cells)
     return {
       auc: auc(hits, misses), pr_auc: averagePrecision(hits, misses), ks: separation(hits, misses), ...losses(layout, cells, n),
-      ece: calibrationError(hits, total, sums), slope: calibrationSlope(hits, total, sums), ...atThresholds(setup, layout, cells, n, sum(hits)),
+      ece: calibrationError(hits, total, sums), slope: calibrationSlope(hits, total, sums), ...atThresholds(setup, layout, cells, n, totalOf(hits)),
     }
   },
 
   multiclass(setup, layout, cells, n) {
     const { hits, total, sums } = scoresOf(layout, cells)
-    return { accuracy: share(sum(hits), n), ...perClass(setup, layout, cells), ...losses(layout, cells, n), ece: calibrationError(hits, total, sums) }
+    return { accuracy: share(totalOf(hits), n), ...perClass(setup, layout, cells), ...losses(layout, cells, n), ece: calibrationError(hits, total, sums) }
   },
 
   regression({ grid }, layout, cells) {
@@ -119,7 +120,7 @@ function perClass({ classes }: Setup, { matrix }: Layout, cells: Float64Array): 
 export function estimated(setup: Setup, layout: Layout, cells: Float64Array, calibrated: Float64Array): Measures {
   if (layout.scores < 0 || !(cells[layout.predicted]! > 0)) return {}
   const cases = partOf(cells, layout.scores, SCORE_CELLS)
-  const n = sum(cases)
+  const n = totalOf(cases)
   const tell = (estimate: Estimate): Measure => ({ ...estimate, n })
   if (setup.kind === 'multiclass') return { estimated_accuracy: tell(estimatedAt(cases, calibrated, 0).precision) }
   const { accuracy, precision, recall, f1: fOne } = estimatedAt(cases, calibrated, scoreCell(setup.thresholds[0]!))

@@ -1,8 +1,9 @@
 /** What all threads counted, made into numbers: alarms at the end of windows, gauges, and the page for people. */
 import type { Alarm } from '../../alarm.ts'
 import { calibrationError, isotonic } from '../../stats/calibration.ts'
+import { totalOf } from '../../stats/counts.ts'
 import { share } from '../../stats/estimate.ts'
-import { cellMiddle, SCORE_CELLS, sum } from '../../stats/scores.ts'
+import { cellMiddle, SCORE_CELLS } from '../../stats/scores.ts'
 import { GRID_CELLS } from '../../stats/grid.ts'
 import type { Judge } from './judge.ts'
 import { type Layout, layoutOf, partOf, RELEVANCES } from './layout.ts'
@@ -140,7 +141,7 @@ export class Review {
     const cells = this.#windows(newest - windowsOf(this.#setup) + 1, newest).at(-1)!
     const predicted = partOf(cells, this.#layout.scores, SCORE_CELLS)
     const { total } = scoresOf(this.#layout, cells)
-    const n = sum(predicted)
+    const n = totalOf(predicted)
     const bands: { from: number; predicted: number; labelled: number }[] = []
     let before = 0
     for (let cell = 0; cell < SCORE_CELLS; cell++) {
@@ -168,7 +169,7 @@ export class Review {
     const end = window - this.#spanWindows
     const from = window - windowsOf(this.#setup) + 1
     const halves = [0, 1].map((odd) => scoresOf(this.#layout, this.#windows(from, end, odd).at(-1)!)) as [ReturnType<typeof scoresOf>, ReturnType<typeof scoresOf>]
-    const labels = sum(halves[0].total) + sum(halves[1].total)
+    const labels = totalOf(halves[0].total) + totalOf(halves[1].total)
     if (labels < CALIBRATE_FROM) return { map: asIs, byLabels: false }
     const fit = (of: ReturnType<typeof scoresOf>): Float64Array => isotonic(of.hits, of.total, cellMiddle)
     const error = (of: ReturnType<typeof scoresOf>, map: Float64Array): number => calibrationError(of.hits, of.total, of.total.map((count, i) => count * map[i]!)).value
@@ -181,8 +182,8 @@ export class Review {
   #labelCounts(cells: Float64Array): Float64Array {
     const { kind, classes } = this.#setup
     const { hits, misses, matrix, grid, relevances } = this.#layout
-    if (kind === 'binary') return Float64Array.of(sum(partOf(cells, misses, SCORE_CELLS)), sum(partOf(cells, hits, SCORE_CELLS)))
-    if (kind === 'multiclass') return Float64Array.from(classes, (_, i) => sum(partOf(cells, matrix + i * classes.length, classes.length)))
+    if (kind === 'binary') return Float64Array.of(totalOf(partOf(cells, misses, SCORE_CELLS)), totalOf(partOf(cells, hits, SCORE_CELLS)))
+    if (kind === 'multiclass') return Float64Array.from(classes, (_, i) => totalOf(partOf(cells, matrix + i * classes.length, classes.length)))
     return kind === 'ranking' ? partOf(cells, relevances, RELEVANCES) : grid < 0 ? new Float64Array(0) : partOf(cells, grid, GRID_CELLS)
   }
 

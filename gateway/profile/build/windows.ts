@@ -5,6 +5,7 @@
  * window scores against the whole, less what its number of rows explains, is the season, the autocorrelation and whatever else these data
  * do by themselves (NannyML's thresholds from reference chunks).
  */
+import { totalOf } from '../../stats/counts.ts'
 import { debiased, jsBits, jsBias, lInfinity } from '../../stats/divergence.ts'
 import type { Floor, Season } from '../profile.ts'
 import { rounded } from './numbers.ts'
@@ -77,7 +78,7 @@ export class HourCounts {
     const days = new Set(hours.map((hour) => Math.floor(hour / DAY_HOURS)))
     if (days.size < 2 || spread === 0) return null
     const slots = [...groupBy(hours, (hour) => hour % DAY_HOURS).values()].map((all) => ({ counts: this.#sumOf(all), sum: all.reduce((sum, slot) => sum + (this.#sums[slot] ?? 0), 0) }))
-    const enough = slots.map((slot) => ({ ...slot, n: total(slot.counts) })).filter(({ n }) => n >= MIN_VALUES)
+    const enough = slots.map((slot) => ({ ...slot, n: totalOf(slot.counts) })).filter(({ n }) => n >= MIN_VALUES)
     if (enough.length < DAY_HOURS / 2) return null
     if (spread === null) {
       const whole = this.#sumOf(hours.map((_, slot) => slot))
@@ -120,9 +121,9 @@ function groupBy(hours: readonly number[], key: (hour: number) => number): Map<n
 }
 
 function floorOf(windows: readonly Float64Array[], whole: Float64Array): Floor | null {
-  const enough = windows.filter((counts) => total(counts) >= MIN_VALUES)
+  const enough = windows.filter((counts) => totalOf(counts) >= MIN_VALUES)
   if (enough.length < MIN_WINDOWS) return null
-  const [rows, n, cells] = [enough.map(total), total(whole), whole.filter((count) => count > 0).length]
+  const [rows, n, cells] = [enough.map((counts) => totalOf(counts)), totalOf(whole), whole.filter((count) => count > 0).length]
   const js = enough.map((counts, i) => debiased(jsBits(counts, whole), jsBias(cells, rows[i]!, n)))
   const l = enough.map((counts) => lInfinity(counts, whole).distance)
   return { windows: enough.length, rows: Math.round(nearest(rows, 0.5)), js_bits: quantiles(js), l_infinity: quantiles(l) }
@@ -135,8 +136,4 @@ function quantiles(values: readonly number[]): Record<string, number> {
 /** Nearest rank. */
 function nearest(values: readonly number[], p: number): number {
   return [...values].sort((a, b) => a - b)[Math.max(0, Math.ceil(p * values.length) - 1)]!
-}
-
-function total(counts: Float64Array): number {
-  return counts.reduce((sum, count) => sum + count, 0)
 }
