@@ -99,6 +99,16 @@ export function checkFallback(scene: Scene, backend: string, plugins: readonly P
   }
 }
 
+/** Plugins that would see no columns: they would count every request as unreadable, which somebody has to notice first. */
+export function checkFormat(scene: Scene, format: RouteConfig['format'], plugins: readonly Placed[]): void {
+  if (format !== null && format !== 'openai') return
+  for (const { plugin, config } of plugins) {
+    if (plugin.readsColumns !== true) continue
+    const message = `\`${plugin.name}\` reads bodies as named columns, and ${format === null ? 'this route does not say how its bodies are read' : 'those of `openai` have none'}`
+    complain(scene, config.at, { rule: 'no-format', message, help: 'Write `format: rows` (or oip, kserve_v1, tfs, mlflow: what its callers send) beside `match`, or take the plugin out.' })
+  }
+}
+
 function kinds({ plugin, written, path }: Placed): Map<string, { value: unknown; at: string }[]> {
   const found = new Map<string, { value: unknown; at: string }[]>()
   visit(plugin.config as unknown as JsonSchema, written, path, (kind, value, at) => found.set(kind, [...(found.get(kind) ?? []), { value, at }]))

@@ -2,7 +2,7 @@
 import { checkCondition } from '../gateway/expression/condition.ts'
 import { patternProblem } from '../gateway/server/router.ts'
 import { parseMatchHost } from './addresses.ts'
-import { checkExpression, checkFallback, checkPlugin, checkRoutes, type Named } from './checks.ts'
+import { checkExpression, checkFallback, checkFormat, checkPlugin, checkRoutes, type Named } from './checks.ts'
 import type { BackendConfig, FormatName, MatchConfig, RouteConfig } from './config.ts'
 import { join } from './issues.ts'
 import { place, type Placed, type PluginSource } from './plugins.ts'
@@ -59,6 +59,7 @@ async function loadRoute(
   const reached = [settled.backend, ...named].map((name) => backends.get(name))
   const format = settled.format ?? usualFormat(rule.path, reached)
   warnOfUntranslated(scene, format, reached, path)
+  checkFormat(scene, format, plugins)
   return { name: settled.name, match: rule, backend: settled.backend, format, criticality: settled.criticality, max_body_bytes: settled.max_body_bytes, plugins: plugins.map(({ config }) => config) }
 }
 

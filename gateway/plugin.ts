@@ -212,6 +212,8 @@ export interface Plugin<C extends TSchema = TSchema, M extends Declarations = De
   readonly alarms?: readonly AlarmKind[]
   /** Where `send` stands; needed when `build` returns one that is a function. */
   readonly nesting?: Nesting
+  /** Without bodies as named columns it can do nothing: a route without a format that reads them is refused at load. */
+  readonly readsColumns?: true
   /** What whoever runs this must not forget: a warning at every load of a file with it. */
   readonly caution?: string
   /** Default of `on_error`: `open` for observers, `closed` for those that decide. */

@@ -26,6 +26,7 @@ export default plugin({
   summary: 'Compares requests and answers with the training data, the window before and earlier seasons, and alarms within a budget of false alarms.',
   stability: 'beta',
   onError: 'open',
+  readsColumns: true,
   config: Type.Object(
     {
       profile: FilePath({ description: 'A profile that `weir profile` made of the training data. Columns with the role `feature` are watched in requests, with the role `prediction` in answers.' }),

@@ -77,7 +77,7 @@ function section(plugin: Plugin): string {
   const options = rowsOf(plugin.config as Schema, '')
   return `## ${plugin.name}
 
-${plugin.summary} Stability: ${plugin.stability}. A failure of its own: \`on_error: ${plugin.onError}\`.${nesting(plugin)}
+${plugin.summary} Stability: ${plugin.stability}. A failure of its own: \`on_error: ${plugin.onError}\`.${nesting(plugin)}${reading(plugin)}
 
 \`\`\`yaml
 ${stringify([{ [plugin.name]: plugin.example }], { lineWidth: 120 }).trimEnd()}
@@ -91,6 +91,10 @@ ${metrics(plugin)}`
 
 function nesting(plugin: Plugin): string {
   return plugin.nesting === undefined ? '' : ` Wraps the backend call at level \`${plugin.nesting}\`.`
+}
+
+function reading(plugin: Plugin): string {
+  return plugin.readsColumns === true ? ' Reads bodies as named columns: the route needs a `format`.' : ''
 }
 
 function rowsOf(schema: Schema, prefix: string): string[] {

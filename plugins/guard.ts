@@ -31,6 +31,7 @@ export default plugin({
   summary: 'Keeps answers of models within bounds: range, finite numbers, known labels, sums and lengths.',
   stability: 'beta',
   onError: 'closed',
+  readsColumns: true,
   nesting: 'output',
   config: Type.Object(
     {

@@ -26,6 +26,7 @@ export default plugin({
   summary: 'Joins what the model said with what turned out: takes labels, and tells how good the model is, with the error of every number.',
   stability: 'beta',
   onError: 'open',
+  readsColumns: true,
   config: Type.Object(
     {
       path: Defaulted(Type.String({ description: 'Where labels are posted to on the traffic listener, before all routes. Routes may share it: labels go to the first whose predictions they are about.', pattern: '^/[A-Za-z0-9._~/-]*$', maxLength: 256, default: '/labels' })),

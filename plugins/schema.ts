@@ -34,6 +34,7 @@ export default plugin({
   summary: 'Checks requests against a profile of the training data, or rules written by hand, and alarms when more rows break them than are tolerated.',
   stability: 'beta',
   onError: 'open',
+  readsColumns: true,
   nesting: 'input',
   config: Type.Object(
     {

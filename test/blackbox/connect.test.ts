@@ -44,7 +44,7 @@ async function connect(yaml: string): Promise<{ code: number; lines: string[]; e
   return new Promise((resolve) => execFile(process.execPath, [MAIN, 'check', file, '--connect'], (error, out, err) => resolve({ code: error === null ? 0 : (error.code as number), lines: out.trimEnd().split('\n').slice(1), error: err })))
 }
 
-const route = (backend: string, plugins = '') => `routes: [{ name: r, match: { path: "/**" }, backend: ${backend}${plugins === '' ? '' : `, plugins: [${plugins}]`} }]`
+const route = (backend: string, plugins = '', format = '') => `routes: [{ name: r, ${format}match: { path: "/**" }, backend: ${backend}${plugins === '' ? '' : `, plugins: [${plugins}]`} }]`
 
 test('everything answers: exit code 0, one line each, and nothing is left behind', async () => {
   const { code, lines } = await connect(`
@@ -116,7 +116,7 @@ test('a file that is wrong stays exit code 2, and nobody is asked', async () => 
 
 test('a profile that is none', async () => {
   writeFileSync(join(folder, 'profile.json'), '{"weir_profile": 1}')
-  const { code, lines } = await connect(`backends: { plain: { url: "http://127.0.0.1:${port}" } }\n${route('plain', '{ schema: { profile: ./profile.json } }')}`)
+  const { code, lines } = await connect(`backends: { plain: { url: "http://127.0.0.1:${port}" } }\n${route('plain', '{ schema: { profile: ./profile.json } }', 'format: rows, ')}`)
   expect(code).toBe(1)
   expect(lines.at(-1)).toMatch(/^failed {2}profile: /)
 })

@@ -56,6 +56,10 @@ describe('what is loaded', () => {
     expect(config!.routes[0]!.format).toBe(format)
   })
 
+  test.each(['/v2/models/m/infer', '/v1/models/m:predict', '/invocations'])('a plugin that reads columns needs no format on %s, whose format is known', async (path) => {
+    expect(await issuesOf(`backends: { up: { url: "http://h" } }\nroutes: [{ name: r, match: { path: "${path}" }, backend: up, plugins: [{ watch: {} }] }]`)).toEqual([])
+  })
+
   test('a fallback to answer rows makes the route speak rows', async () => {
     const { config } = await text('backends: { up: { url: "http://h" }, rows: { answer: { rows: { a: 1 } } } }\nroutes: [{ name: r, match: { path: /s }, backend: up, plugins: [{ fallback: { to: [rows] } }] }]')
     expect(config!.routes[0]!.format).toBe('rows')

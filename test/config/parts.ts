@@ -72,8 +72,19 @@ const record = plugin({
   build: () => ({}),
 })
 
+const watch = plugin({
+  name: 'watch',
+  summary: 'Looks at columns.',
+  stability: 'beta',
+  config: Type.Object({}, strict),
+  example: {},
+  onError: 'open',
+  readsColumns: true,
+  build: () => ({}),
+})
+
 export const parts: LoaderParts = {
-  plugins: new Map([timeout, split, fallback, rate_limit, record].map((one) => [one.name, one as unknown as Plugin])),
+  plugins: new Map([timeout, split, fallback, rate_limit, record, watch].map((one) => [one.name, one as unknown as Plugin])),
   importUserPlugin: async (file) => {
     if (file.endsWith('good_plugin.ts')) return { ...rate_limit, name: 'mine' } as unknown as Plugin
     throw new Error('the file cannot be loaded')
