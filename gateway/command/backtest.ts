@@ -1,6 +1,6 @@
 /** `weir backtest`: which alarms the rows of a file would have raised, on the time of the file. */
 import type { BuildIssue, Config, Issue, RouteConfig } from '../../config/config.ts'
-import { formatIssues, nearest } from '../../config/issues.ts'
+import { formatIssues } from '../../config/issues.ts'
 import { type Loaded, loadConfig } from '../../config/load.ts'
 import type { Log } from '../plugin.ts'
 import { DataError } from '../profile/read/table.ts'
@@ -11,6 +11,7 @@ import { notes, reportJson, reportText } from './backtest/report.ts'
 import { LABELS } from './backtest/stage.ts'
 import type { BacktestOrder } from './orders.ts'
 import { progressBar } from './progress.ts'
+import { routeOf } from './route_of.ts'
 import type { Terminal } from './run.ts'
 import { parts } from './source.ts'
 
@@ -24,7 +25,7 @@ export async function backtest(order: BacktestOrder, terminal: Terminal): Promis
   const loaded = await loadConfig({ file: order.config, env: terminal.env }, parts)
   const { config } = loaded
   if (config === null) return refuse(loaded.issues, terminal)
-  const route = routeOf(config, order)
+  const route = monitored(config, order.route)
   try {
     return await run(order, config, route, loaded, terminal)
   } catch (error) {
@@ -68,13 +69,8 @@ function unheard({ label, file }: BacktestOrder, { plugins, name }: RouteConfig,
 }
 
 /** @throws UsageError */
-function routeOf(config: Config, order: BacktestOrder): RouteConfig {
-  const names = config.routes.map((route) => route.name)
-  const found = config.routes.find((route) => route.name === order.route)
-  if (found === undefined) {
-    const near = nearest(order.route, names)
-    throw new UsageError(`there is no route "${order.route}" in the configuration`, near === null ? `Routes are: ${names.join(', ')}.` : `Did you mean \`--route ${near}\`?`)
-  }
+function monitored(config: Config, name: string): RouteConfig {
+  const found = routeOf(config, name)
   const monitors = [...parts.plugins.values()].filter(({ alarms = [] }) => alarms.length > 0).map(({ name }) => name)
   // Of a plugin of the user's own nobody knows.
   if (found.plugins.some(({ name, use }) => monitors.includes(name) || use !== null)) return found

@@ -1,6 +1,6 @@
 /** `weir replay`: requests of a log, or rows of a file, once more; and whether the answers are the same. */
-import type { Config, RouteConfig } from '../../config/config.ts'
-import { formatIssues, nearest } from '../../config/issues.ts'
+import type { Config } from '../../config/config.ts'
+import { formatIssues } from '../../config/issues.ts'
 import { loadConfig } from '../../config/load.ts'
 import { Calls } from '../calls.ts'
 import { systemClock } from '../clock.ts'
@@ -12,6 +12,7 @@ import { openRequests, type Targets } from './replay/read.ts'
 import { reportText, Tally } from './replay/report.ts'
 import { sendAll } from './replay/send.ts'
 import { whereOf } from './replay/where.ts'
+import { routeOf } from './route_of.ts'
 import type { Terminal } from './run.ts'
 import { parts, shownAddress } from './source.ts'
 
@@ -39,7 +40,7 @@ async function run(order: ReplayOrder, goal: Goal, terminal: Terminal): Promise<
   const where = order.where === null ? () => true : condition(order.where)
   const requests = openRequests(order.file, order.route, goal)
   const calls = new Calls(goal.origin, { connections: order.connections, timeout_ms: TIMEOUT_MS }, clock)
-  const tally = new Tally(Math.random)
+  const tally = new Tally()
   const bar = progressBar(requests.progress, terminal)
   let stopped = false
   terminal.on('SIGINT', () => (stopped = true))
@@ -82,13 +83,6 @@ async function read(file: string, terminal: Terminal): Promise<Config | null> {
   const { config, issues } = await loadConfig({ file, env: terminal.env }, parts)
   if (config === null) terminal.error(formatIssues(issues))
   return config
-}
-
-function routeOf(config: Config, name: string): RouteConfig {
-  const found = config.routes.find((route) => route.name === name)
-  if (found !== undefined) return found
-  const near = nearest(name, config.routes.map((route) => route.name))
-  throw new UsageError(`there is no route "${name}" in the configuration`, near === null ? `Routes are: ${config.routes.map((route) => route.name).join(', ')}.` : `Did you mean \`--route ${near}\`?`)
 }
 
 function listenOf(config: Config): string {

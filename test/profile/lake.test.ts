@@ -45,6 +45,13 @@ describe.each(['jsonl', 'parquet'] as const)('%s', (kind) => {
     expect(found).toEqual([{ time: AT, x: [1, 2, 3], label: 0 }, { time: AT, x: [4, 5, 6], label: 1 }])
   })
 
+  test('tensors behind their JSON, whose length no record tells', async () => {
+    const head = JSON.stringify({ inputs: [{ name: 'x', datatype: 'FP32', shape: [1, 2], parameters: { binary_data_size: 8 } }] })
+    const request = { ...body(Buffer.concat([Buffer.from(head), Buffer.from(Float32Array.of(1.5, -2).buffer)])), type: 'application/octet-stream' }
+    const { rows: found } = await read(kind, [record(1, { time: TIME, format: 'oip', request, response: json({ model_name: 'm', outputs: [{ name: 'score', datatype: 'FP32', shape: [1], data: [0.5] }] }) })])
+    expect(found).toEqual([{ time: AT, x: [1.5, -2], score: 0.5 }])
+  })
+
   test('what the backend got counts, where it is another', async () => {
     expect((await read(kind, [rows(1, { age: 30 }, { score: 1 }, { sent: json({ age: 30, orders: 4 }) })])).rows).toEqual([{ time: AT, age: 30, orders: 4, score: 1 }])
   })

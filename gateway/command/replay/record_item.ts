@@ -1,4 +1,5 @@
 /** A record of weir's as the request it was. */
+import { bodyColumns, bodyOf } from '../../profile/read/body.ts'
 import type { Before, Read } from './item.ts'
 
 /** What can be sent (`Calls` of the gateway). */
@@ -9,7 +10,7 @@ const NOT_SENT: ReadonlySet<string> = new Set(['host', 'content-length', 'transf
 /** What is read of a record in a table. */
 export const COLUMNS: readonly string[] = [
   'record_id', 'request_id', 'route', 'format', 'method', 'target', 'time', 'status', 'reason', 'duration_ms', 'request_headers',
-  ...['request', 'response'].flatMap((body) => [body, `${body}_bytes`, `${body}_type`, `${body}_encoding`, `${body}_truncated`, `${body}_base64`]),
+  ...['request', 'response'].flatMap(bodyColumns),
 ]
 
 type Value = (key: string) => unknown
@@ -24,7 +25,7 @@ export function recordItem(value: Value, written: (key: Part) => Buffer | null):
   if (!METHODS.includes(method)) return { skipped: 'a method that is not sent again' }
   const status = Number(value('status'))
   if (status === 101) return { skipped: 'an upgrade' }
-  const body = bodyOf(value, written, 'request')
+  const body = bodyOf(value, 'request', written('request'))
   // Of a request without a body nothing is said; one with a body that was not logged has a length or a type among its fields.
   if (body === undefined) return { skipped: 'the request was not logged whole' }
   if (body === null && (method === 'POST' || method === 'PUT')) return { skipped: 'the request was not logged whole' }
@@ -45,18 +46,7 @@ export function recordItem(value: Value, written: (key: Part) => Buffer | null):
 function before(value: Value, written: (key: Part) => Buffer | null, status: number): Before | null {
   const reason = text(value('reason'))
   if (status === 499 || reason === 'CALLER_LEFT') return null
-  return { status, headers: described(value, 'response'), body: bodyOf(value, written, 'response') ?? null, duration_ms: Number(value('duration_ms')) }
-}
-
-/** @returns null: there was none; undefined: not all of it was logged */
-function bodyOf(value: Value, written: (key: Part) => Buffer | null, part: Part): Buffer | null | undefined {
-  if (value(`${part}_truncated`) === true) return undefined
-  const bytes = value(`${part}_bytes`)
-  if (typeof bytes === 'string') return Buffer.from(bytes, 'base64')
-  const logged = value(part)
-  if (logged === null || logged === undefined) return null
-  if (value(`${part}_base64`) === true) return Buffer.from(typeof logged === 'string' ? logged : text((logged as { base64?: unknown }).base64), 'base64')
-  return written(part) ?? Buffer.from(typeof logged === 'string' ? logged : JSON.stringify(logged))
+  return { status, headers: described(value, 'response'), body: bodyOf(value, 'response', written('response')) ?? null, duration_ms: Number(value('duration_ms')) }
 }
 
 function headersOf(value: Value, hasBody: boolean): string[] {

@@ -1,10 +1,11 @@
 /** What a replay found, counted while it runs, and told at its end. */
+import { Reservoir } from '../../stats/reservoir.ts'
 import type { Difference, Kind } from './compare.ts'
 import type { Item, Skipped } from './item.ts'
 
 /** Told in full. */
 const SHOWN = 10
-/** Latencies that are kept for the quantiles; of more, a sample (Vitter 1985, algorithm R). */
+/** Latencies that are kept for the quantiles; of more, a sample. */
 const SAMPLE = 100_000
 const QUANTILES = [0.5, 0.9, 0.99]
 
@@ -35,14 +36,8 @@ export class Tally {
   readonly #kinds: Partial<Record<Kind | 'failed', number>> = {}
   readonly #statuses: Record<string, number> = {}
   readonly #examples: (Fault & { request_id: string; method: string; target: string })[] = []
-  readonly #before: Sample
-  readonly #now: Sample
-
-  /** @param random in [0, 1) */
-  constructor(random: () => number) {
-    this.#before = new Sample(random)
-    this.#now = new Sample(random)
-  }
+  readonly #before = new Reservoir<number>(SAMPLE, 1)
+  readonly #now = new Reservoir<number>(SAMPLE, 2)
 
   get faults(): number {
     return this.#different
@@ -74,34 +69,17 @@ export class Tally {
   report(): Report {
     return {
       sent: this.sent, same: this.#same, different: this.#different, not_compared: this.#notCompared, skipped: this.#skipped, by_kind: this.#kinds, by_status: this.#statuses,
-      examples: this.#examples, latency: { before: this.#before.quantiles(), now: this.#now.quantiles() },
+      examples: this.#examples, latency: { before: quantilesOf(this.#before.items), now: quantilesOf(this.#now.items) },
     }
   }
 }
 
-class Sample {
-  readonly #random: () => number
-  readonly #values: number[] = []
-  #seen = 0
-
-  constructor(random: () => number) {
-    this.#random = random
-  }
-
-  add(value: number): void {
-    this.#seen++
-    if (this.#values.length < SAMPLE) return void this.#values.push(value)
-    const place = Math.floor(this.#random() * this.#seen)
-    if (place < SAMPLE) this.#values[place] = value
-  }
-
-  /** Nearest rank. */
-  quantiles(): Quantiles | null {
-    const sorted = this.#values.toSorted((a, b) => a - b)
-    if (sorted.length === 0) return null
-    const [p50 = 0, p90 = 0, p99 = 0] = QUANTILES.map((q) => sorted[Math.ceil(q * sorted.length) - 1]!)
-    return { p50, p90, p99 }
-  }
+/** Nearest rank. */
+function quantilesOf(values: readonly number[]): Quantiles | null {
+  const sorted = values.toSorted((a, b) => a - b)
+  if (sorted.length === 0) return null
+  const [p50 = 0, p90 = 0, p99 = 0] = QUANTILES.map((q) => sorted[Math.ceil(q * sorted.length) - 1]!)
+  return { p50, p90, p99 }
 }
 
 // ---------------------------------------------------------------- for people

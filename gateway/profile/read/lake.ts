@@ -2,21 +2,17 @@
  * Weir's own records as a table of what went in and what came out: one row a row of each request, the columns of the request under their
  * names and those of the answer beside them, decoded by the route's format. So a profile can be made of traffic.
  */
-import type { FormatName } from '../../../config/config.ts'
-import { Fields } from '../../headers.ts'
-import { decodedNow } from '../../payload/coding.ts'
 import { type Column, type Columns, rowCount } from '../../payload/columns.ts'
-import { format as formatNamed } from '../../payload/formats.ts'
 import { widened } from '../../payload/halves.ts'
+import { columnsOf } from '../../payload/logged.ts'
+import { bodyColumns, bodyOf } from './body.ts'
 import { openTable } from './open.ts'
 import { type Batch, type Cell, type DataFormat, type Row, rowsOf, type Scalar, type Table } from './table.ts'
 
 /** Columns that every record has. */
 const MARKS = ['record_id', 'inference_id', 'status', 'format']
 /** What is read of a record. */
-const RECORD_COLUMNS: readonly string[] = [...MARKS, 'time', ...['request', 'sent', 'response'].flatMap((part) => [part, ...['bytes', 'type', 'encoding', 'truncated', 'base64'].map((suffix) => `${part}_${suffix}`)])]
-/** A body that decodes to more is left out. */
-const MAX_DECODED_BYTES = 64 << 20
+const RECORD_COLUMNS: readonly string[] = [...MARKS, 'time', ...['request', 'sent', 'response'].flatMap(bodyColumns)]
 const SAFE = BigInt(Number.MAX_SAFE_INTEGER)
 
 export interface Lake extends Table {
@@ -109,25 +105,13 @@ function valueOf(dtype: Column['dtype'], value: number | bigint | string): Scala
 
 /** null: there is no body, only its beginning, or it is not of the format. */
 function decoded(record: Row, part: 'request' | 'sent' | 'response'): Columns | null {
-  const reader = formatNamed(record['format'] as FormatName)
-  const body = bodyOf(record, part)
-  if (reader === null || body === null) return null
-  const type = record[`${part}_type`]
-  const encoding = record[`${part}_encoding`]
-  const fields = Fields.of(typeof type === 'string' && type !== '' ? ['content-type', type] : [])
+  const bytes = bodyOf((column) => record[column], part) ?? null
+  const text = (column: string): string => (typeof record[column] === 'string' ? record[column] : '')
+  if (bytes === null) return null
   try {
-    const bytes = typeof encoding === 'string' && encoding !== '' ? decodedNow(body, encoding, MAX_DECODED_BYTES) : body
-    return part === 'response' ? reader.readAnswer(bytes, fields) : reader.readRequest(bytes, fields)
+    return columnsOf(text('format'), part === 'response' ? 'output' : 'input', { bytes, type: text(`${part}_type`), encoding: text(`${part}_encoding`), headers: [] })
   } catch {
     // A caller may have sent anything.
     return null
   }
-}
-
-function bodyOf(record: Row, part: string): Buffer | null {
-  if (record[`${part}_truncated`] === true) return null
-  const [text, bytes] = [record[part], record[`${part}_bytes`]]
-  if (typeof bytes === 'string') return Buffer.from(bytes, 'base64')
-  if (typeof text !== 'string') return null
-  return record[`${part}_base64`] === true ? Buffer.from((JSON.parse(text) as { base64: string }).base64, 'base64') : Buffer.from(text)
 }

@@ -1,18 +1,12 @@
 /** Records as the columns of a Parquet file: the envelope, and typed columns of what could be decoded. */
 import type { FormatName } from '../../../config/config.ts'
-import { Fields } from '../../headers.ts'
 import type { Columns } from '../../payload/columns.ts'
-import { JSON_LENGTH } from '../../payload/binary.ts'
-import { decodedNow } from '../../payload/coding.ts'
 import { format } from '../../payload/formats.ts'
+import { columnsOf } from '../../payload/logged.ts'
 import type { LoggedBody, LogRecord } from '../record.ts'
 import { BODIES, byName, textOf } from './envelope.ts'
 import type { Kind, TableColumn } from './table.ts'
 import { type TypedColumns, TypedTable } from './typed.ts'
-
-/** A body that decodes to more is left as it is. */
-const MAX_DECODED_BYTES = 64 << 20
-const [BRACE, BRACE_END, QUOTE, BACKSLASH] = [0x7b, 0x7d, 0x22, 0x5c]
 
 type Read = (record: LogRecord) => unknown
 type Spec = readonly [name: string, kind: Kind, read: Read, depth?: number]
@@ -74,8 +68,8 @@ export function typedOf(records: readonly LogRecord[], known: TypedColumns): Tab
   const rows = new Array<number | null>(records.length).fill(null)
   records.forEach((record, i) => {
     const typed = format(record.format as FormatName)?.typed ?? false
-    read(() => columnsOf(record, record.sent ?? record.request, 'input'), (input) => (rows[i] = table.put(i, 'input', input, typed)))
-    if (record.status >= 200 && record.status < 300) read(() => columnsOf(record, record.response, 'output'), (output) => table.put(i, 'output', output, typed))
+    read(() => decoded(record, record.sent ?? record.request, 'input'), (input) => (rows[i] = table.put(i, 'input', input, typed)))
+    if (record.status >= 200 && record.status < 300) read(() => decoded(record, record.response, 'output'), (output) => table.put(i, 'output', output, typed))
   })
   return [{ name: 'rows', kind: 'int32', depth: 0, part: (from, to) => rows.slice(from, to) }, ...table.columns()]
 }
@@ -91,36 +85,7 @@ function read(decode: () => Columns | null, put: (columns: Columns) => void): vo
 }
 
 /** null: there is no body, only a part of it, or the route has no format. @throws WeirError when it is not of the format */
-function columnsOf({ format: name, request_headers, response_headers }: LogRecord, body: LoggedBody | null, side: 'input' | 'output'): Columns | null {
-  const reader = body === null || body.truncated || body.bytes.length === 0 || name === '' ? null : format(name as FormatName)
-  if (reader === null || body === null) return null
-  const fields = Fields.of([...(body.type === '' ? [] : ['content-type', body.type]), ...(side === 'input' ? request_headers : response_headers)])
-  const bytes = body.encoding === '' ? body.bytes : decodedNow(body.bytes, body.encoding, MAX_DECODED_BYTES)
-  const decode = (): Columns => (side === 'input' ? reader.readRequest(bytes, fields) : reader.readAnswer(bytes, fields))
-  try {
-    return decode()
-  } catch (error) {
-    const length = reader.name === 'oip' && fields.get(JSON_LENGTH) === undefined ? jsonLength(bytes) : bytes.length
-    if (length === bytes.length) throw error
-    // Tensors behind the JSON, and the field that says so was not logged.
-    fields.append(JSON_LENGTH, String(length))
-    return decode()
-  }
-}
-
-/** Where the JSON object at the beginning ends; all of it when there is none. */
-function jsonLength(bytes: Buffer): number {
-  if (bytes[0] !== BRACE) return bytes.length
-  let depth = 0
-  let text = false
-  for (let i = 0; i < bytes.length; i++) {
-    const byte = bytes[i]!
-    if (text) {
-      if (byte === BACKSLASH) i++
-      else if (byte === QUOTE) text = false
-    } else if (byte === QUOTE) text = true
-    else if (byte === BRACE) depth++
-    else if (byte === BRACE_END && --depth === 0) return i + 1
-  }
-  return bytes.length
+function decoded({ format: name, request_headers, response_headers }: LogRecord, body: LoggedBody | null, side: 'input' | 'output'): Columns | null {
+  if (body === null || body.truncated || body.bytes.length === 0) return null
+  return columnsOf(name, side, { bytes: body.bytes, type: body.type, encoding: body.encoding, headers: side === 'input' ? request_headers : response_headers })
 }
