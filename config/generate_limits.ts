@@ -10,6 +10,7 @@ import { MAX_LENGTH as CONDITION_LENGTH } from '../gateway/expression/condition.
 import { ERROR_BODY_BYTES } from '../gateway/failures.ts'
 import { HOLD_BYTES } from '../gateway/hold.ts'
 import { MAX_MEMORY as MAX_DRIFT_MEMORY } from '../gateway/monitor/drift/history.ts'
+import { MAX_QUESTIONS } from '../gateway/monitor/drift/outlier_model.ts'
 import { MAX_CELLS } from '../gateway/metrics.ts'
 import { MAX_CODINGS } from '../gateway/payload/coding.ts'
 import { MAX_DEPTH } from '../gateway/payload/json.ts'
@@ -121,6 +122,7 @@ export const GROUPS: Readonly<Record<string, readonly Row[]>> = {
     option('plugins.log.queue', { codes: ['OVERLOADED'], counted: ['weir_log_refused_total'] }),
     option('plugins.log.queue_wait', { codes: ['OVERLOADED'], counted: ['weir_log_refused_total'] }),
     fixed(MAX_DRIFT_MEMORY, 'bytes', 'gateway/monitor/drift/history.ts: MAX_MEMORY', 'Cells of one `drift`, of all threads: 23 MiB for 200 numeric features and two threads.', { effect: 'The file is refused.' }),
+    fixed(MAX_QUESTIONS, 'count', 'gateway/monitor/drift/outlier_model.ts: MAX_QUESTIONS', 'Questions to the outlier model of a `drift` that a thread has under way.', { effect: 'The request is not scored.', counted: ['weir_drift_outlier_model_total'] }),
     option('plugins.labels.keep', { effect: 'A label that comes later is late, and not counted.', counted: ['weir_labels_total'] }),
     option('plugins.labels.max_ids', { effect: 'The oldest prediction of its set is forgotten; a label for it is an orphan.', counted: ['weir_labels_evictions_total'] }),
     option('plugins.labels.max_rows', { effect: 'The rows beyond are not kept.', counted: ['weir_labels_predictions_total'] }),

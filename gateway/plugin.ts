@@ -17,6 +17,7 @@ import type { OnFull, Records } from './records/record.ts'
 
 export type { Static, TSchema } from 'typebox'
 export { Type } from './schema.ts'
+export { Aside } from './aside.ts'
 export { Relay } from './relay.ts'
 export { Answer, type Backend, type Body, Exchange, type Flow, isFlow, Leg, type LegWatcher, type Limits, problem, type Reply, reply, type Send, type Sink } from './exchange.ts'
 export type { Alarm, AlarmKind } from './alarm.ts'

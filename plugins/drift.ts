@@ -1,25 +1,21 @@
 import { type Compared, DriftState, PARTS } from '../gateway/monitor/drift/drift.ts'
 import { bytesOf, type DriftMemory, DriftMonitor, layoutOf, scoresOf, SHARE_NAMES } from '../gateway/monitor/drift/monitor.ts'
-import { RATES, Rates } from '../gateway/monitor/drift/rates.ts'
+import { Options } from '../gateway/monitor/drift/options.ts'
+import { chosen, MAX_QUESTIONS, modelOf, type OutlierModel, ScoreReader } from '../gateway/monitor/drift/outlier_model.ts'
+import { Rates } from '../gateway/monitor/drift/rates.ts'
 import { complaintOf, timesOf } from '../gateway/monitor/drift/times.ts'
 import { planOf, SHARES, STATISTICS, type Watched } from '../gateway/monitor/drift/watched.ts'
-import { Defaulted, Duration, type Exchange, FilePath, headers, Percent, plugin, Type, WeirError } from '../gateway/plugin.ts'
+import { rowCount } from '../gateway/payload/columns.ts'
+import { Aside, type Exchange, headers, type Hooks, plugin, type Static, WeirError } from '../gateway/plugin.ts'
+import { sampled } from '../gateway/stats/sample.ts'
 
-const COMPARED = ['training', 'previous', 'seasons', 'last_week'] as const
+type ModelConfig = NonNullable<Static<typeof Options>['outliers']['model']>
+
 const HEADER = 'x-weir-outlier'
 /** However far away the end of a stretch is: a clock that was set is noticed within this time. */
 const LONGEST_WAIT_MS = 60_000
 const SHOWN_AT_ONCE = 16
 const STATES = { ok: 0, alarm: 1, insufficient_data: 2, missing: 3 } as const
-
-const Feature = Type.Object(
-  {
-    threshold: Type.Optional(Type.Number({ description: 'Least effect that is an alarm, in the unit of the statistic and without its bias. Default: js_bits 0.05 (a shift of 0.55 standard deviations), psi 0.25, ks 0.2, wasserstein_sd 0.5, l_infinity 0.1, tfdv_js_bits 0.1.', exclusiveMinimum: 0 })),
-    statistic: Type.Optional(Type.Enum(STATISTICS, { description: 'What is judged: of numbers js_bits unless told otherwise, of categories l_infinity. Categories have no ks and no wasserstein_sd.' })),
-    watch: Type.Optional(Type.Boolean({ description: '`false`: this column is not watched.' })),
-  },
-  { description: 'How a column is judged.', additionalProperties: false },
-)
 
 export default plugin({
   name: 'drift',
@@ -27,47 +23,15 @@ export default plugin({
   stability: 'beta',
   onError: 'open',
   readsColumns: true,
-  config: Type.Object(
-    {
-      profile: FilePath({ description: 'A profile that `weir profile` made of the training data. Columns with the role `feature` are watched in requests, with the role `prediction` in answers.' }),
-      window: Defaulted(
-        Duration({
-          description: 'Rows are compared in windows of this length, from 1m to the length of a season, of which it is a whole part. Against the training data a window is a score; alarms come from whole seasons, from the same time in earlier seasons, and from shares of nulls, NaN, unlisted and default values.',
-          default: '5m',
-        }),
-      ),
-      season: Defaulted(Duration({ description: 'After so long the hours of the traffic repeat themselves: 1d, or 7d where weekends differ much. At most 7d.', default: '1d' })),
-      alarm_budget: Defaulted(Type.Number({ description: 'False alarms a week to be expected at most, over all that this plugin judges on the route.', default: 1, exclusiveMinimum: 0, maximum: 1000 })),
-      persistence: Defaulted(Type.Integer({ description: 'Windows (or judgements of a season) in a row that must show a change before it is an alarm.', default: 1, minimum: 1, maximum: 100 })),
-      shares: Defaulted(Percent({ description: 'By how much a share of nulls, NaN, infinite, mistyped, default or outlying values has to rise to matter. Of unlisted values a tenth of a per cent, or twice what the training data lets expect, is enough.', default: '1%' })),
-      compare: Defaulted(Type.Array(Type.Enum(COMPARED, { description: 'The other side.' }), { description: 'What distributions are compared with. `training` and `seasons` (the same time in at least two earlier seasons) raise alarms, `previous` (the window before) and `last_week` are shown.', default: [...COMPARED], maxItems: 4 })),
-      features: Defaulted(Type.Record(Type.String({ maxLength: 256 }), Feature, { description: 'Columns of the profile that are judged otherwise.', default: {}, maxProperties: 10_000 })),
-      outputs: Defaulted(Type.Boolean({ description: 'Whether answers are watched where the profile has predictions: they are then held until they are whole.', default: true })),
-      outliers: Defaulted(
-        Type.Object(
-          {
-            fence: Defaulted(Type.Number({ description: 'A prediction this many interquartile ranges beyond the quartiles of the training data is an outlier (Tukey: 1.5 mild, 3 extreme).', default: 3, exclusiveMinimum: 0, maximum: 1000 })),
-            action: Defaulted(Type.Enum(['none', 'flag', 'tag'], { description: '`none` counts outliers and alarms when their share rises, `flag` marks the access log too, `tag` also answers with `x-weir-outlier: <column>`.', default: 'none' })),
-          },
-          { description: 'Single predictions far from the others.', additionalProperties: false, default: {} },
-        ),
-      ),
-      rates: Defaulted(
-        Type.Array(Type.Enum(RATES, { description: 'A rate.' }), {
-          description: 'Rates that are compared with the same time in earlier seasons, at least two, by CUSUM: `traffic` (requests), `latency`, `errors` (5xx, or no answer), `defaults` (values that are missing or stand for "not known").',
-          default: [], maxItems: 4,
-        }),
-      ),
-      columns: Type.Optional(Type.Array(Type.String({ description: 'A feature.', minLength: 1 }), { description: 'Features in the order of the model\'s matrix, where requests are one tensor. Default: those of the profile.', minItems: 1, maxItems: 65_536 })),
-    },
-    { additionalProperties: false },
-  ),
+  config: Options,
   example: { profile: './profiles/churn.json', window: '5m', alarm_budget: 1, features: { age: { threshold: 0.1 }, region: { watch: false } }, outliers: { action: 'flag' } },
   alarms: ['drift', 'prediction', 'outlier', 'rate'],
   metrics: {
     rows_total: { type: 'counter', help: 'Rows of requests that were counted.' },
     unreadable_total: { type: 'counter', help: 'Requests and answers that could not be counted, because nobody could read them.', labels: { side: ['request', 'answer'] } },
     outliers_total: { type: 'counter', help: 'Answers with a prediction beyond the fence.', labels: { feature: 'config' } },
+    outlier_model_total: { type: 'counter', help: 'Requests of the sample, by what became of the question to the outlier model; skipped: too many were under way, or it was not available.', labels: { outcome: ['scored', 'skipped', 'failed'] } },
+    outlier_model_rows_total: { type: 'counter', help: 'Rows that the outlier model scored.', labels: { verdict: ['inlier', 'outlier'] } },
     score: { type: 'gauge', help: 'Of the last window against the training data: distances without what chance explains, and shares. NaN: nothing to compare.', labels: { feature: 'config', statistic: [...STATISTICS, ...SHARE_NAMES] } },
     state: { type: 'gauge', help: '0 = as expected, 1 = alarm, 2 = too few rows to tell, 3 = the column never came.', labels: { feature: 'config' } },
     alarms: { type: 'gauge', help: 'Causes of alarms that are on now.' },
@@ -79,17 +43,19 @@ export default plugin({
 
   async build(config, host) {
     const rules = new Map(Object.entries(config.features).map(([name, { threshold = null, statistic = null, watch = true }]) => [name, watch ? { threshold, statistic } : null]))
-    const plan = planOf(host.profile(config.profile), rules, config.outputs)
+    const profile = host.profile(config.profile)
+    const plan = planOf(profile, rules, config.outputs)
     const times = timesOf(config.window, config.season)
     const key = layoutOf(plan, times)
     const memory = await memoryOf()
-    const options = { budget: config.alarm_budget, persistence: config.persistence, share: config.shares / 100, fence: config.outliers.fence, compared: new Set<Compared>(config.compare) }
+    const options = { budget: config.alarm_budget, persistence: config.persistence, share: config.shares / 100, fence: config.outliers.fence, model: config.outliers.model === undefined ? null : modelOf(config.outliers.model, profile.source.rows), compared: new Set<Compared>(config.compare) }
     const rates = config.rates.length === 0 ? null : host.keep(`rates ${key} ${config.rates.join()} ${config.alarm_budget}`, () => new Rates(plan, times, config.rates, config.alarm_budget / PARTS))
     const monitor = new DriftMonitor(plan, times, options, memory, host.keep(`state ${key}`, () => new DriftState()), { matrix: config.columns ?? null, rates })
     const rows = host.metrics.rows_total()
     const unreadable = { request: host.metrics.unreadable_total({ side: 'request' }), answer: host.metrics.unreadable_total({ side: 'answer' }) }
     const outliers = new Map(plan.features.filter(({ side }) => side === 'output').map((watched) => [watched, host.metrics.outliers_total({ feature: watched.name })]))
     const { action } = config.outliers
+    const scoring = config.outliers.model === undefined ? null : score(config.outliers.model, options.model!)
     if (host.leader) lead()
 
     /** @throws Error when it is more than is allowed, which of one thread is known before any is taken */
@@ -140,6 +106,47 @@ export default plugin({
       judge()
     }
 
+    /** After the answer, beside the traffic. */
+    function score({ backend, sample, columns }: ModelConfig, model: OutlierModel): Required<Pick<Hooks, 'done' | 'close'>> {
+      const aside = new Aside(host.backend(backend), MAX_QUESTIONS)
+      const reader = new ScoreReader(model)
+      const names = columns === undefined ? null : new Set(columns)
+      const requests = { scored: host.metrics.outlier_model_total({ outcome: 'scored' }), skipped: host.metrics.outlier_model_total({ outcome: 'skipped' }), failed: host.metrics.outlier_model_total({ outcome: 'failed' }) }
+      const verdicts = { inlier: host.metrics.outlier_model_rows_total({ verdict: 'inlier' }), outlier: host.metrics.outlier_model_rows_total({ verdict: 'outlier' }) }
+      let failing = false
+      let closed = false
+
+      async function ask(x: Exchange): Promise<void> {
+        const question = chosen(x.input, names)
+        const [outliers, scored] = reader.read(await aside.ask(x, question), rowCount(question))
+        monitor.scored(outliers, scored, host.wall())
+        requests.scored.add()
+        verdicts.outlier.add(outliers)
+        verdicts.inlier.add(scored - outliers)
+        failing = false
+      }
+
+      /** Of several in a row the first is told. */
+      function failed(error: unknown): void {
+        if (closed) return
+        requests.failed.add()
+        if (!failing) host.log.warn('the outlier model gave no scores', { backend, error: error instanceof Error ? error.message : String(error) })
+        failing = true
+      }
+
+      return {
+        done(x: Exchange): void {
+          if (x.status < 200 || x.status > 299 || x.body === null || !sampled(x.inferenceId, sample / 100)) return
+          if (aside.free) ask(x).catch(failed)
+          else requests.skipped.add()
+        },
+        close(): void {
+          closed = true
+          aside.close()
+        },
+      }
+    }
+
     function countAnswer(x: Exchange): void {
       const { answer } = x
       if (answer === null || answer.status < 200 || answer.status > 299 || answer.code !== null || answer.body === null || answer.tunnel !== null) return
@@ -158,7 +165,7 @@ export default plugin({
     }
 
     return {
-      ...(plan.inputs.length > 0 && {
+      ...(plan.inputs.length > 0 ? {
         requestBody(x: Exchange): void {
           if (x.body === null) return
           try {
@@ -170,10 +177,14 @@ export default plugin({
           unreadable.request.add()
           monitor.unreadable(host.wall())
         },
-      }),
+      } : scoring !== null && { requestBody: () => undefined }),
       ...(plan.outputs.length > 0 && { responseBody: countAnswer }),
+      ...scoring,
       ...(rates !== null && {
-        done: (x: Exchange) => monitor.exchange(host.now() - x.started, x.status === 0 || x.status >= 500, host.wall()),
+        done(x: Exchange): void {
+          monitor.exchange(host.now() - x.started, x.status === 0 || x.status >= 500, host.wall())
+          scoring?.done(x)
+        },
       }),
       admin: {
         'GET /state': {

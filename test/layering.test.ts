@@ -9,7 +9,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['gateway/stats/'],
   // The seams, and what they export of their own kind: what holds and judges answers is part of the plugin contract, `issues` has the nearest name of a mistyped one.
   [
-    'gateway/exchange.ts', 'gateway/plugin.ts', 'gateway/schema.ts', 'gateway/errors.ts', 'gateway/clock.ts', 'gateway/headers.ts', 'gateway/metrics.ts', 'gateway/vital.ts', 'gateway/hold.ts', 'gateway/relay.ts', 'gateway/pause.ts', 'gateway/limiter.ts', 'gateway/sse.ts', 'gateway/trace.ts', 'gateway/peek.ts', 'gateway/assure.ts', 'gateway/failures.ts', 'gateway/alarm.ts', 'gateway/profile/profile.ts', 'gateway/records/record.ts',
+    'gateway/exchange.ts', 'gateway/plugin.ts', 'gateway/schema.ts', 'gateway/errors.ts', 'gateway/clock.ts', 'gateway/headers.ts', 'gateway/metrics.ts', 'gateway/vital.ts', 'gateway/aside.ts', 'gateway/hold.ts', 'gateway/relay.ts', 'gateway/pause.ts', 'gateway/limiter.ts', 'gateway/sse.ts', 'gateway/trace.ts', 'gateway/peek.ts', 'gateway/assure.ts', 'gateway/failures.ts', 'gateway/alarm.ts', 'gateway/profile/profile.ts', 'gateway/records/record.ts',
     'gateway/payload/columns.ts', 'gateway/payload/coding.ts', 'gateway/payload/soundness.ts', 'gateway/payload/features.ts', 'gateway/payload/halves.ts', 'config/config.ts', 'config/issues.ts',
   ],
   ['gateway/calls.ts'],

@@ -13,6 +13,7 @@ import { findings, LEAST_ROWS, type Level, type Limits } from './findings.ts'
 import type { History } from './history.ts'
 import type { Rates } from './rates.ts'
 import { Judge, type Outcome } from './judge.ts'
+import { type Learned, modelFindings, type OutlierModel } from './outlier_model.ts'
 import { SEASONS, type Times, WEEK_MS } from './times.ts'
 import { type Plan, SPECIALS, type Statistic, STATISTICS, type Watched } from './watched.ts'
 
@@ -24,6 +25,8 @@ export interface DriftOptions {
   readonly share: number
   /** A prediction this many interquartile ranges beyond the quartiles is an outlier; null: they are not watched. */
   readonly fence: number | null
+  /** Scores rows of requests; null: none does. */
+  readonly model: OutlierModel | null
   /** What distributions are compared with; without `training` or `seasons` there are no alarms from them. */
   readonly compared: ReadonlySet<Compared>
 }
@@ -53,6 +56,8 @@ export class DriftState {
   names: Map<string, number>[] = []
   older: Map<string, number>[] = []
   namesSince = NaN
+  /** Of `DriftOptions.model`. */
+  outliers: Learned | null = null
   /** Features that had a value at some time. */
   readonly met = new Set<number>()
 }
@@ -148,6 +153,7 @@ export class Drift {
 
   #judge(level: Level): Outcome {
     const found = this.plan.features.flatMap((watched) => (this.state.met.has(watched.order) ? findings(watched, level, this) : []))
+    found.push(...modelFindings(level, this))
     return this.state.judge.moment(found, level.judged.to, level.limits.q, this.options.persistence, this.times.season)
   }
 

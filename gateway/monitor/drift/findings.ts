@@ -114,7 +114,7 @@ function independent(values: number, { rows }: Judged, { design }: Watched): num
   return Math.min(values, rows) / design
 }
 
-function chance(p: number, { level }: Limits): string {
+export function chance(p: number, { level }: Limits): string {
   return `p ${p.toExponential(1)}, allowed about ${level.toExponential(1)}`
 }
 

@@ -16,7 +16,8 @@ export type Cause = Share | 'distribution'
 
 /** One test of one moment. */
 export interface Finding {
-  readonly watched: Watched
+  /** '' = the route as a whole. */
+  readonly watched: Pick<Watched, 'name' | 'side'>
   readonly cause: Cause
   readonly statistic: string
   /** What was judged: a window, or everything since a season ago. */
@@ -40,6 +41,8 @@ export interface Active {
   readonly level: Finding['level']
   readonly since: number
   readonly score: number
+  /** Of a share, what it was expected to be; else 0. */
+  readonly usual: number
   readonly threshold: number
   readonly reason: string
   /** When it was found last. */
@@ -58,7 +61,7 @@ export interface Outcome {
   readonly ended: Ended[]
 }
 
-/** That a share is still half of what it was is given up at this level. */
+/** That a share is still half way between what is usual and what it was is given up at this level. */
 const OVER = 0.01
 
 export class Judge {
@@ -93,14 +96,15 @@ export class Judge {
     const { watched, cause, statistic, level, effect, threshold, count } = finding
     const reason = finding.reason()
     const score = count === null ? effect : count[0] / count[1]
-    const [feature, limit] = [watched.name, count === null ? threshold : score - effect + threshold]
-    this.active.set(key, { feature, cause, statistic, level, since: time, score, threshold: limit, reason, seen: time })
+    const usual = count === null ? 0 : score - effect
+    const [feature, limit] = [watched.name, usual + threshold]
+    this.active.set(key, { feature, cause, statistic, level, since: time, score, usual, threshold: limit, reason, seen: time })
     alarms.push({ time, kind: cause === 'outlier_share' ? 'outlier' : watched.side === 'output' ? 'prediction' : 'drift', feature, statistic, score, threshold: limit, reason })
   }
 
   /** What a window showed is over when a season went by without it: hours differ. What a season showed, when it is gone from that and from the last windows. */
   #over(known: Active, { count, quiet, level }: Finding, time: number, season: number): boolean {
     if (level === 'window' || time - known.seen < (known.level === 'season' ? season / 4 : season)) return false
-    return count === null ? quiet : binomialAtMost(count[0], count[1], known.score / 2) <= OVER
+    return count === null ? quiet : binomialAtMost(count[0], count[1], (known.usual + known.score) / 2) <= OVER
   }
 }

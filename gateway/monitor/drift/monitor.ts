@@ -8,6 +8,7 @@ import { History, historyBytes, memoryOf } from './history.ts'
 import type { Outcome } from './judge.ts'
 import { type Cells, cellsOf } from './merge.ts'
 import { type Fence, fenceOf, outlierCount } from './outliers.ts'
+import { countScores } from './outlier_model.ts'
 import { countExchange, type Rates } from './rates.ts'
 import { reportOf, type Status, statusOf } from './report.ts'
 import { shareCounts } from './shares.ts'
@@ -84,6 +85,12 @@ export class DriftMonitor {
       }
     }
     return null
+  }
+
+  /** What the outlier model said of a request: counted when it says so. */
+  scored(outliers: number, scored: number, wall: number): void {
+    this.#turn(wall)
+    countScores(this.#counter.head, outliers, scored)
   }
 
   /** For `rates`: the end of an exchange. */

@@ -2,6 +2,7 @@
 import type { Comparison } from './compare.ts'
 import type { Compared, Drift, Judged } from './drift.ts'
 import { LEAST_ROWS } from './findings.ts'
+import { modelReport } from './outlier_model.ts'
 import { shareCounts } from './shares.ts'
 import { SEASONS } from './times.ts'
 import type { Watched } from './watched.ts'
@@ -41,6 +42,7 @@ export function reportOf(drift: Drift): Readonly<Record<string, unknown>> {
     window: spanOf(window), season: spanOf(state.season), whole_season: state.season !== null && state.began <= state.season.from,
     alarm_budget: options.budget, least_rise_of_a_share: options.share, persistence: options.persistence, window_ms: times.window, season_ms: times.season,
     features: plan.features.map((watched) => featureOf(watched, drift, window)),
+    outlier_model: modelReport(drift, window),
     formulas: FORMULAS,
   }
 }

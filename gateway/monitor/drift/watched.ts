@@ -9,7 +9,7 @@ import type { CategoricalProfile, FeatureProfile, NumericProfile, Profile } from
 import { cellOf, GRID_CELLS } from '../../stats/grid.ts'
 import { coarsen, type Groups } from '../../stats/groups.ts'
 
-/** Words before the first feature of a slot: stamp, rows, requests, requests that could not be read, then what `rates.ts` counts. */
+/** Words before the first feature of a slot: stamp, rows, requests, requests that could not be read, then what `rates.ts` and `outlier_model.ts` count. */
 export const HEAD = 16
 
 /** What is no value of the distribution, in the order of its cells. */

@@ -40,7 +40,7 @@ export class World {
     this.parts = Array.from({ length: threads }, () => new SharedArrayBuffer(partBytes(this.plan)))
     const history = new History(this.plan, this.times, this.parts, new SharedArrayBuffer(historyBytes(this.plan, this.times, threads)))
     this.counters = this.parts.map((part) => new Counter(this.plan, part))
-    this.drift = new Drift(this.plan, this.times, { budget: 1, persistence: 1, share: 0.01, fence: 3, compared: new Set(['training', 'previous', 'seasons', 'last_week'] as const), ...options }, history, new DriftState())
+    this.drift = new Drift(this.plan, this.times, { budget: 1, persistence: 1, share: 0.01, fence: 3, model: null, compared: new Set(['training', 'previous', 'seasons', 'last_week'] as const), ...options }, history, new DriftState())
     this.now = start
     this.#next = start + this.drift.due(start)
     this.#turn()
