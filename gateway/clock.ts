@@ -15,6 +15,20 @@ export interface Clock {
   every(ms: number, run: () => void): Timer
 }
 
+/** What was waited for did not come in time. */
+export class LateError extends Error {}
+
+/** What is late is let go. @throws LateError, or what `work` ends with */
+export async function within<T>(clock: Clock, ms: number, work: T | Promise<T>): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>()
+  const timer = clock.after(ms, () => reject(new LateError(`no answer within ${ms} ms`)))
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    timer.cancel()
+  }
+}
+
 class NodeTimer implements Timer {
   readonly #handle: NodeJS.Timeout
   constructor(handle: NodeJS.Timeout) {

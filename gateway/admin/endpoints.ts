@@ -1,5 +1,5 @@
 /** What the admin listener serves: one table, also printed at `/`. */
-import type { Clock } from '../clock.ts'
+import { type Clock, within } from '../clock.ts'
 import { exposition, EXPOSITION_TYPE, processMetrics } from '../metrics.ts'
 import { mergeBackends } from './backends.ts'
 import type { AdminControl, ThreadError } from './control.ts'
@@ -134,17 +134,4 @@ async function reload(control: AdminControl, clock: Clock): Promise<Answered> {
 function drain(control: AdminControl): Answered {
   control.drain()
   return { status: 202, body: { status: 'draining' } }
-}
-
-/** A thread that is stuck must not hold the answer. */
-export class LateError extends Error {}
-
-async function within<T>(clock: Clock, ms: number, work: T | Promise<T>): Promise<T> {
-  const { promise: late, reject } = Promise.withResolvers<never>()
-  const timer = clock.after(ms, () => reject(new LateError(`the gateway did not answer within ${ms} ms`)))
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    timer.cancel()
-  }
 }

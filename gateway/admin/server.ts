@@ -3,10 +3,10 @@ import { type IncomingMessage, type RequestListener, createServer, type Server, 
 import { createServer as createTlsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import type { AdminConfig, Address } from '../../config/config.ts'
-import type { Clock } from '../clock.ts'
+import { type Clock, LateError } from '../clock.ts'
 import type { Log } from '../plugin.ts'
 import type { AdminControl } from './control.ts'
-import { type Answered, type Asked, type Endpoint, endpointsOf, LateError, listOf, refused } from './endpoints.ts'
+import { type Answered, type Asked, type Endpoint, endpointsOf, listOf, refused } from './endpoints.ts'
 import { hostGuard, isLoopback, sameOrigin, tokenGuard } from './guard.ts'
 import { listen } from './listen.ts'
 import { certificates } from './tls.ts'
@@ -112,7 +112,7 @@ function handlerOf(options: AdminOptions, control: AdminControl, { clock, log }:
 }
 
 function failed(error: unknown, log: Log): Answered {
-  if (error instanceof LateError) return refused(504, error.message)
+  if (error instanceof LateError) return refused(504, `the gateway gave ${error.message}`)
   log.error('an admin request failed', { error })
   return refused(500, 'weir itself failed; the log says how')
 }

@@ -8,7 +8,7 @@ import net from 'node:net'
 import { join } from 'node:path'
 import tls from 'node:tls'
 import type { Config, EndpointConfig, HttpBackendConfig, SinkConfig } from '../../config/config.ts'
-import type { Clock } from '../clock.ts'
+import { type Clock, within } from '../clock.ts'
 import { WeirError } from '../errors.ts'
 import { Leg, type Outgoing } from '../exchange.ts'
 import { Fields } from '../headers.ts'
@@ -64,7 +64,7 @@ export function foundText(found: readonly Found[]): string {
 
 async function carryOut({ what, run }: Probe, clock: Clock): Promise<Found> {
   try {
-    return { ok: true, what, text: await within(PATIENCE_MS, clock, run()) }
+    return { ok: true, what, text: await within(clock, PATIENCE_MS, run()) }
   } catch (error) {
     return { ok: false, what, text: reasonOf(error) }
   }
@@ -107,7 +107,7 @@ function connects(backend: HttpBackendConfig, endpoint: EndpointConfig, clock: C
     // Stays: a socket that was given up may still fail.
     socket.on('error', reject)
   })
-  return within(backend.connect_ms, clock, connected).finally(() => socket.destroy())
+  return within(clock, backend.connect_ms, connected).finally(() => socket.destroy())
 }
 
 /** As the gateway's own health checks ask. */
@@ -117,7 +117,7 @@ async function healthStatus(backend: HttpBackendConfig, endpoint: EndpointConfig
   const x: Outgoing = { method: 'GET', target: path, headers: [], fields: Fields.of([]), body: null, upgrade: '', caller: { inform: () => undefined }, attempts: 0, waited: 0 }
   const leg = new Leg(transport)
   try {
-    const { status, body } = await within(timeoutMs, clock, transport.send(x, leg))
+    const { status, body } = await within(clock, timeoutMs, transport.send(x, leg))
     if (body !== null && !Buffer.isBuffer(body)) body.cancel()
     return status
   } finally {
@@ -182,15 +182,7 @@ function profileReads(path: string): string {
   return `${path} tells of ${Object.keys(features).length} columns and ${source.rows} rows`
 }
 
-// ---------------------------------------------------------------- time and reasons
-
-/** @throws Error when it takes longer; what is late is let go */
-function within<T>(ms: number, clock: Clock, work: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = clock.after(ms, () => reject(new Error(`no answer within ${ms} ms`)))
-    work.then(resolve, reject).finally(() => timer.cancel())
-  })
-}
+// ---------------------------------------------------------------- reasons
 
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)

@@ -95,7 +95,7 @@ describe('GET /backends', () => {
     admin.clock.advance(1_999)
     await settled()
     admin.clock.advance(1)
-    expect(await asked).toMatchObject({ status: 504, json: { error: 'the gateway did not answer within 2000 ms' } })
+    expect(await asked).toMatchObject({ status: 504, json: { error: 'the gateway gave no answer within 2000 ms' } })
     expect(admin.clock.pending).toBe(0)
   })
 

@@ -2,8 +2,9 @@ import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { CloudEventsSinkConfig } from '../../config/config.ts'
-import { CloudEventsSink, retryAfter } from '../../gateway/records/sinks/cloudevents.ts'
+import { CloudEventsSink } from '../../gateway/records/sinks/cloudevents.ts'
 import { encoded } from '../../gateway/records/sinks/events.ts'
+import { FakeClock } from '../fake_clock.ts'
 import { freePort } from '../servers.ts'
 import { body, record } from '../records/made.ts'
 import { decodedField, type Receiver, startReceiver } from './receiver.ts'
@@ -244,7 +245,18 @@ describe('what becomes of records', () => {
     expect(await sink.deliver([record(1)])).toMatchObject({ delivered: 1, error: null })
   })
 
-  test.each([['5', 5000], [' 7 ', 7000], ['Tue, 14 Nov 2023 22:13:30 GMT', 10_000], ['Tue, 14 Nov 2023 22:13:00 GMT', 0], ['soon', 0], [undefined, 0]])('Retry-After %j is %i ms', (field, ms) => expect(retryAfter(field, 1_700_000_000_000)).toBe(ms))
+  test('a date is read by the clock of the receiver, by ours where that tells none', async () => {
+    for (const [date, wait] of [['Tue, 14 Nov 2023 22:13:20 GMT', 10], [undefined, 4]] as const) {
+      const own = deps(new FakeClock(Date.parse('2023-11-14T22:13:26Z')))
+      receiver.answer = (_request, response) => {
+        response.sendDate = false
+        response.writeHead(503, { 'retry-after': 'Tue, 14 Nov 2023 22:13:30 GMT', ...(date !== undefined && { date }) }).end()
+      }
+      const sink = make({}, own)
+      await sink.deliver([record(1)])
+      expect(await sink.deliver([record(1)])).toMatchObject({ error: { message: `the receiver asked to wait ${wait} s` } })
+    }
+  })
 })
 
 describe('probe', () => {

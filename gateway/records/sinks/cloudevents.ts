@@ -8,6 +8,7 @@
 import type { CloudEventsSinkConfig } from '../../../config/config.ts'
 import { type Call, type Called, CallError, Calls } from '../../calls.ts'
 import type { Clock } from '../../clock.ts'
+import { retryAfter } from '../../stats/backoff.ts'
 import type { LogRecord } from '../record.ts'
 import type { Batch, Delivery, Sink, SinkDeps } from '../sink.ts'
 import { binaryHeaders, type Event, eventsOf, jsonEvent } from './events.ts'
@@ -169,16 +170,8 @@ export class CloudEventsSink implements Sink {
   }
 
   #later({ status, field }: Called): Error {
-    const wait = retryAfter(field('retry-after'), this.#clock.wall())
+    const wait = retryAfter(field('retry-after'), field('date') ?? new Date(this.#clock.wall()).toUTCString()) ?? 0
     if (wait > 0) this.#notBefore = this.#clock.now() + Math.min(wait, this.#config.delivery.max_backoff_ms)
     return new Error(`the receiver answered ${status}${MISCONFIGURED[status] ?? ''}`)
   }
-}
-
-/** Seconds or a date (RFC 9110, 10.2.3), as milliseconds from now; 0 = not told. @param wall Unix milliseconds */
-export function retryAfter(field: string | undefined, wall: number): number {
-  if (field === undefined) return 0
-  if (/^\d+$/.test(field.trim())) return Number(field) * 1000
-  const at = Date.parse(field)
-  return Number.isNaN(at) ? 0 : Math.max(0, at - wall)
 }

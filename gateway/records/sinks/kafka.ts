@@ -8,7 +8,7 @@
 import { isIP } from 'node:net'
 import { type Broker, compatibilityPartitioner, type Connection, type MessageToProduce, ProduceAcks, Producer } from '@platformatic/kafka'
 import type { KafkaSinkConfig } from '../../../config/config.ts'
-import type { Clock } from '../../clock.ts'
+import { type Clock, within } from '../../clock.ts'
 import type { LogRecord } from '../record.ts'
 import type { Batch, Delivery, Sink, SinkDeps } from '../sink.ts'
 import { lineOf } from './envelope.ts'
@@ -151,12 +151,8 @@ export class KafkaSink implements Sink {
   async #limited<T>(run: (producer: Client) => Promise<T>): Promise<T> {
     const { timeout_ms } = this.#config.delivery
     const producer = (this.#producer ??= this.#connect())
-    const work = run(producer)
     try {
-      return await new Promise<T>((resolve, reject) => {
-        const timer = this.#clock.after(timeout_ms, () => reject(new Error(`no answer within ${timeout_ms} ms`)))
-        work.finally(() => timer.cancel()).then(resolve, reject)
-      })
+      return await within(this.#clock, timeout_ms, run(producer))
     } catch (error) {
       if (!isAboutMessages(error)) await this.#drop()
       throw error
