@@ -53,7 +53,7 @@ function ownExchange(x: Exchange, columns: Columns, leg: Leg): Exchange {
   const host = x.fields.get('host')
   const own = new Exchange({
     method: 'POST', target: x.target, headers: [...(host === undefined ? [] : ['host', host]), 'x-request-id', x.requestId], body: null, caller: NOBODY,
-    route: { name, format, maxBodyBytes }, minor: 1, upgrade: '', requestId: x.requestId, inferenceId: x.inferenceId, started: x.started, leg, slots: 0,
+    route: { name, format, maxBodyBytes, aside: true }, minor: 1, upgrade: '', requestId: x.requestId, inferenceId: x.inferenceId, started: x.started, leg, slots: 0,
   })
   own.input = columns
   return own

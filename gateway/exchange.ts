@@ -290,6 +290,8 @@ export interface RouteInfo {
   /** LLM bodies pass through (`format: openai`); only their answers are checked where somebody asks. */
   readonly openai?: boolean
   readonly maxBodyBytes: number
+  /** A question of weir's own (`aside.ts`) and no traffic. */
+  readonly aside?: true
 }
 
 /** What a backend is asked over the network: an exchange as it stands, or one in the backend's own words. */

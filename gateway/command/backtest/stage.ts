@@ -137,17 +137,19 @@ class StandIn {
     const send: Backend['send'] = (x) => {
       counts.asked++
       x.attempts++
-      if (this.answer === null) counts.unknown++
-      return this.#answerOf(x, name)
+      // What the file says is the answer of the route, not of another model.
+      const answer = x.route.aside === true ? null : this.answer
+      if (answer === null) counts.unknown++
+      return answered(answer, x, name)
     }
     return { name, kind: 'http', config, send, state: () => [], close: () => undefined }
   }
+}
 
-  #answerOf(x: Exchange, name: string): Answer {
-    const answer = this.answer === null ? neutral() : 'row' in this.answer ? ofRow(this.answer.row, x) : new Answer(this.answer.status, [...this.answer.headers], this.answer.body)
-    answer.backend = name
-    return answer
-  }
+function answered(known: Answered | null, x: Exchange, name: string): Answer {
+  const answer = known === null ? neutral() : 'row' in known ? ofRow(known.row, x) : new Answer(known.status, [...known.headers], known.body)
+  answer.backend = name
+  return answer
 }
 
 /** It says nothing: those who look at answers find no value in it. */
