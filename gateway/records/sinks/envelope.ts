@@ -1,5 +1,6 @@
 /** What every sink writes of a record, under the same names: the columns of a Parquet file are the keys of a line of JSON. */
 import { isUtf8 } from 'node:buffer'
+import type { Log } from '../../plugin.ts'
 import type { LoggedBody, LogRecord } from '../record.ts'
 
 /** The bodies of a record. `sent` is the request as the backend got it, where plugins changed it. */
@@ -83,4 +84,14 @@ export function lineOf(record: LogRecord): string {
   }
   const head = JSON.stringify({ ...rest, time: timeText(time), request_headers: byName(request_headers), response_headers: byName(response_headers), ...about })
   return `${head.slice(0, -1)}${bodies.join('')}}\n`
+}
+
+/** The line; null where there is none, which no further attempt changes, so it is told. @param sink its name */
+export function writableLine(record: LogRecord, sink: string, log: Log): string | null {
+  try {
+    return lineOf(record)
+  } catch (error) {
+    log.warn('a record cannot be written as JSON', { sink, record_id: record.record_id, reason: (error as Error).message })
+    return null
+  }
 }

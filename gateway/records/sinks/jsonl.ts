@@ -13,7 +13,7 @@ import type { JsonlSinkConfig } from '../../../config/config.ts'
 import type { Clock } from '../../clock.ts'
 import type { LogRecord } from '../record.ts'
 import type { Delivery, Sink, SinkDeps, SinkState } from '../sink.ts'
-import { hourOf, lineOf, segment } from './envelope.ts'
+import { hourOf, segment, writableLine } from './envelope.ts'
 import { Folder, temporaryOf } from './folder.ts'
 
 /** Files written to at the same time; the state of each has about 150 bytes. */
@@ -127,7 +127,7 @@ export class JsonlSink implements Sink {
     const additions: Addition[] = []
     let rejected = 0
     for (const record of records) {
-      const line = this.#line(record)
+      const line = writableLine(record, this.#config.name, this.#log)
       if (line === null) {
         rejected++
         continue
@@ -145,16 +145,6 @@ export class JsonlSink implements Sink {
       addition.bytes += size
     }
     return { additions, rejected }
-  }
-
-  /** null: there is no line of it, which no further attempt changes. */
-  #line(record: LogRecord): string | null {
-    try {
-      return lineOf(record)
-    } catch (error) {
-      this.#log.warn('a record cannot be written as JSON', { sink: this.#config.name, record_id: record.record_id, reason: (error as Error).message })
-      return null
-    }
   }
 
   /** @param before the addition of this delivery that is full */

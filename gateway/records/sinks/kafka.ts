@@ -11,7 +11,7 @@ import type { KafkaSinkConfig } from '../../../config/config.ts'
 import { type Clock, within } from '../../clock.ts'
 import type { LogRecord } from '../record.ts'
 import type { Batch, Delivery, Sink, SinkDeps } from '../sink.ts'
-import { lineOf } from './envelope.ts'
+import { writableLine } from './envelope.ts'
 import { isAboutMessages, isTooLarge, reasonOf } from './kafka_errors.ts'
 
 /** What a process that dies sends again at most. */
@@ -109,14 +109,12 @@ export class KafkaSink implements Sink {
 
   /** null: there is no line of it, which no further attempt changes. */
   #message(record: LogRecord): Message | null {
-    try {
-      const headers = new Map([[Buffer.from('route'), Buffer.from(record.route)]])
-      if (record.model !== '') headers.set(Buffer.from('model'), Buffer.from(record.model))
-      return { topic: this.#config.topic, key: Buffer.from(record.record_id), value: Buffer.from(lineOf(record).trimEnd()), headers, timestamp: BigInt(Math.max(0, Math.round(record.time))) }
-    } catch (error) {
-      this.#log.warn('a record cannot be written as JSON', { sink: this.#config.name, record_id: record.record_id, reason: (error as Error).message })
-      return null
-    }
+    const line = writableLine(record, this.#config.name, this.#log)
+    if (line === null) return null
+    const headers = new Map([[Buffer.from('route'), Buffer.from(record.route)]])
+    if (record.model !== '') headers.set(Buffer.from('model'), Buffer.from(record.model))
+    const time = Number.isFinite(record.time) ? Math.max(0, Math.round(record.time)) : 0
+    return { topic: this.#config.topic, key: Buffer.from(record.record_id), value: Buffer.from(line.trimEnd()), headers, timestamp: BigInt(time) }
   }
 
   // ---------------------------------------------------------------- requests

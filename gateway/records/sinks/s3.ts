@@ -13,7 +13,7 @@ import type { S3SinkConfig } from '../../../config/config.ts'
 import type { LogRecord } from '../record.ts'
 import type { Batch, Delivery, Sink, SinkDeps, SinkState } from '../sink.ts'
 import { Bucket } from './bucket.ts'
-import { lineOf, partitionOf } from './envelope.ts'
+import { partitionOf, writableLine } from './envelope.ts'
 import { ParquetFiles } from './parquet_files.ts'
 import { envelopeOf } from './rows.ts'
 import { parquetOf } from './table.ts'
@@ -125,7 +125,7 @@ export class S3Sink implements Sink {
   /** @returns how many of them cannot be written, which no further attempt changes */
   async #put(key: string, records: readonly LogRecord[]): Promise<number> {
     if (this.#config.format === 'jsonl') {
-      const lines = records.map((record) => this.#line(record)).filter((line) => line !== null)
+      const lines = records.map((record) => writableLine(record, this.#config.name, this.#log)).filter((line) => line !== null)
       await this.#bucket.put(key, this.#typeOf(key), await compress(lines.join('')))
       return records.length - lines.length
     }
@@ -133,15 +133,6 @@ export class S3Sink implements Sink {
     if (bytes === null) return records.length
     await this.#bucket.put(key, this.#typeOf(key), bytes)
     return 0
-  }
-
-  #line(record: LogRecord): string | null {
-    try {
-      return lineOf(record)
-    } catch (error) {
-      this.#log.warn('a record cannot be written as JSON', { sink: this.#config.name, record_id: record.record_id, reason: (error as Error).message })
-      return null
-    }
   }
 
   #typeOf(key: string): string {
