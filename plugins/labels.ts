@@ -1,7 +1,8 @@
 import { baselineOf, gridOf, labelColumn } from '../gateway/monitor/quality/baseline.ts'
 import { ScoreReader } from '../gateway/monitor/quality/columns.ts'
 import { labelReader } from '../gateway/monitor/quality/entries.ts'
-import { idBytes, MAX_GROUPS } from '../gateway/monitor/quality/ids.ts'
+import { idBytes } from '../gateway/monitor/quality/ids.ts'
+import { idsSection, windowsSection } from '../gateway/monitor/quality/image.ts'
 import { Intake } from '../gateway/monitor/quality/intake.ts'
 import { type Active, Judge } from '../gateway/monitor/quality/judge.ts'
 import { layoutOf } from '../gateway/monitor/quality/layout.ts'
@@ -10,6 +11,8 @@ import { MAX_RECEIPT_SCORES, sameText, sign } from '../gateway/monitor/quality/r
 import { AGES, Review } from '../gateway/monitor/quality/review.ts'
 import { ringBytes } from '../gateway/monitor/quality/ring.ts'
 import { ESTIMATED, MAX_PART_BYTES, MAX_SPAN, MAX_WINDOWS, type Setup, STATISTICS, widthOf, windowsOf } from '../gateway/monitor/quality/setup.ts'
+import { MAX_GROUPS } from '../gateway/monitor/quality/table.ts'
+import { OUTCOMES, remember } from '../gateway/monitor/remember.ts'
 import { Defaulted, Duration, type Exchange, FilePath, headers, Percent, plugin, type Reply, reply, SelectorText, Size, Type, WeirError } from '../gateway/plugin.ts'
 import { sampled } from '../gateway/stats/sample.ts'
 
@@ -44,6 +47,7 @@ export default plugin({
       span: Defaulted(Duration({ description: 'What is judged at the end of each window: the windows of so long before. A day evens out the hours of the day.', default: '1d' })),
       delay: Defaulted(Duration({ description: 'How long labels usually take: windows are judged so long after their end, and not on the labels that happen to be quick.', default: '0s' })),
       keep: Defaulted(Duration({ description: 'Longest time a prediction waits for its label.', default: '7d' })),
+      save_every: Defaulted(Duration({ description: 'With `state`: how often ids and windows are written there, if something changed; at least 1s. They survive a stop, and of a kill all but what came since. With other `window`, `keep`, `by`, `max_ids` or classes they begin anew.', default: '1m' })),
       max_ids: Defaulted(Type.Integer({ description: 'Most predictions that wait for labels: 28 bytes each and 8 a score, in memory of all threads. When their places run out (in sets of 8, so some from 70 % on) the oldest are forgotten.', minimum: 8, maximum: 50_000_000, default: 1_000_000 })),
       max_rows: Defaulted(Type.Integer({ description: 'Most rows of one answer that are kept.', minimum: 1, maximum: 100_000, default: 1000 })),
       max_body: Defaulted(Size({ description: 'Most bytes of labels in one request.', default: '1MiB' })),
@@ -92,6 +96,7 @@ export default plugin({
     total: { type: 'counter', help: 'Labels by what became of them; an orphan is about no prediction that is known here.', labels: { outcome: ['accepted', 'orphan', 'duplicate', 'late', 'invalid'] } },
     refused_total: { type: 'counter', help: 'Requests with labels that were refused as a whole.', labels: { reason: ['token', 'type', 'body'] } },
     delay_seconds: { type: 'histogram', help: 'From the prediction to its label.', buckets: [1, 10, 60, 600, 3600, 21_600, 86_400, 259_200, 604_800, 2_592_000] },
+    snapshots_total: { type: 'counter', help: 'With `state`: what is remembered, written once a minute and at the end, and read at the start; not_restored: damaged, or of other options.', labels: { outcome: OUTCOMES } },
     receipts_total: { type: 'counter', help: 'Answers by whether they got a receipt; too_long have more than 64 scores.', labels: { outcome: ['sent', 'too_long'] } },
     coverage: { type: 'gauge', help: 'Share of the predictions that are labelled, by their age; NaN without predictions.', labels: { age: Object.keys(AGES) } },
     quality: { type: 'gauge', help: 'Measured (and estimated_…, from the probabilities alone) over the last span; NaN while it cannot be told.', labels: { statistic: NAMES, segment: 'config' } },
@@ -131,16 +136,19 @@ export default plugin({
 
     // What is counted under other options is other cells.
     const shape = JSON.stringify([kind, setup.window, setup.keep, setup.thresholds, classes, groups, setup.k, setup.exponential, setup.grid, prediction, options.positive ?? null])
-    const ids = await host.share(`ids ${widthOf(setup)} ${max_ids} ${by}`, idBytes(max_ids, widthOf(setup)))
+    const idsKey = `ids ${widthOf(setup)} ${max_ids} ${by}`
+    const ids = await host.share(idsKey, idBytes(max_ids, widthOf(setup)))
     const parts = await host.parts(`windows ${shape}`, ringBytes(windowsOf(setup), layoutOf(setup).size * (groups.length + 1)))
     const delays = host.metrics.delay_seconds()
     const quality = new Quality(setup, { ids, ring: parts.mine }, max_ids, labels, (delay) => delays.observe(delay / 1000))
     const active = host.keep<Active>('alarms', () => new Map())
     const judge = new Judge({ budget: options.alarm_budget, window: setup.window, span: setup.span, least: options.min_labels, limits: options.alarms, ratio: options.ratio, distance: options.distance, baseline, column: baseline?.column ?? options.label ?? 'label' }, groups.length + 1, active)
     const review = new Review(setup, parts.all, judge, host.wall())
+    const touched = await host.parts('touched', 4)
+    const [touches, mine] = [touched.all.map((part) => new Int32Array(part)), new Int32Array(touched.mine)]
+    const remembered = await remember(host, 'labels', { sections: [windowsSection(setup, shape, parts, review, active, host.wall), idsSection(setup, idsKey, ids, max_ids, host.wall)], version: () => `${review.next} ${touches.map(([count]) => count).join()}` }, options.save_every, (outcome) => host.metrics.snapshots_total({ outcome }).add())
     if (host.leader) host.every(Math.min(setup.window, LOOK_MS), look)
-
-    const { predictions_total } = host.metrics
+    const { predictions_total, total, refused_total } = host.metrics
     const outcomes = Object.fromEntries((['kept', 'repeated', 'lost', 'invalid', 'beyond', 'unreadable', 'left_out'] as const).map((outcome) => [outcome, predictions_total({ outcome })]))
     const evictions = host.metrics.evictions_total()
     const receipts = { sent: host.metrics.receipts_total({ outcome: 'sent' }), tooLong: host.metrics.receipts_total({ outcome: 'too_long' }) }
@@ -149,7 +157,6 @@ export default plugin({
     const groupOf = new Map(groups.map((name, i) => [name, i + 1]))
     const share = sample / 100
     const intake = new Intake({ route: host.route, key: by, secrets: receipt === undefined ? [] : [receipt.secret, ...receipt.previous], quality, groupOf })
-    const { total, refused_total } = host.metrics
     const became = Object.fromEntries((['accepted', 'orphan', 'duplicate', 'late', 'invalid'] as const).map((outcome) => [outcome, total({ outcome })]))
     const refused = { token: refused_total({ reason: 'token' }), type: refused_total({ reason: 'type' }), body: refused_total({ reason: 'body' }) }
 
@@ -183,6 +190,7 @@ export default plugin({
       if (rows < found.rows) outcomes['beyond']!.add(found.rows - rows)
       const time = host.wall()
       const group = groupName(x)
+      mine[0]!++
       quality.predict(id, found.scores, rows, time, groupOf.get(group) ?? 0, told)
       if (receipt === undefined) return
       if (found.scores.length > MAX_RECEIPT_SCORES) return receipts.tooLong.add()
@@ -196,6 +204,7 @@ export default plugin({
       if (token !== undefined && !sameText(x.fields.get('authorization') ?? '', `Bearer ${token}`)) return force ? refuse('token', new WeirError('FORBIDDEN', 'labels are taken with `authorization: Bearer` and the `token` of the configuration')) : null
       const type = (x.fields.get('content-type') ?? 'application/json').split(';', 1)[0]!.trim().toLowerCase()
       if (!TYPES.has(type)) return refuse('type', new WeirError('UNSUPPORTED_MEDIA_TYPE', 'content-type: expected application/json or application/x-ndjson'))
+      mine[0]!++
       const taken = intake.take(body.toString(), type !== 'application/json', host.wall(), force)
       if (taken === 'unreadable') return refuse('body', new WeirError('BAD_BODY', 'expected a JSON object, an array of them, or one a line'))
       if (taken === null) return null
@@ -226,6 +235,7 @@ export default plugin({
       // A segment may be a column of the request.
       ...(segment?.body === true && { requestBody: () => undefined }),
       responseBody: predict,
+      ...(remembered !== null && { close: () => remembered.close() }),
       serve: { [`POST ${path}`]: { summary: `labels of route ${host.route}`, maxBodyBytes: max_body, handle: (body, x) => take(body, x, false), otherwise: (body, x) => take(body, x, true)! } },
       admin: {
         'GET /state': {

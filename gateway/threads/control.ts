@@ -52,7 +52,8 @@ export interface Status {
 /** Building may load models and the users' plugins. */
 const PREPARE_MS = 120_000
 const QUICK_MS = 5_000
-const CUT_MS = 1_000
+/** Plugins write down what they remember. */
+const CUT_MS = 10_000
 /** For what is shown: less than the admin listener waits, so that it tells what the others say, and who did not answer. */
 const TELL_MS = 1_500
 

@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { Answer, reply, type Send } from '../../gateway/exchange.ts'
 import { oip } from '../../gateway/payload/oip.ts'
@@ -267,5 +270,37 @@ describe('options', () => {
   test('a profile without the label', async () => {
     await expect(bench({ profile: 'a.json' }, scored(1), { profile: profileOf({ a: categories({ x: 1 }) }) })).rejects.toThrow('no column whose role is label')
     await expect(bench({ profile: 'a.json', label: 'a' }, scored(1), { profile: profileOf({ a: categories({ x: 1 }) }) })).rejects.toThrow('holds no labels of kind binary')
+  })
+})
+
+describe('with `state`', () => {
+  test('labels are joined over a restart, and quality is that of both processes', async () => {
+    const state = mkdtempSync(join(tmpdir(), 'weir-labels-'))
+    const clock = new FakeClock(MONDAY)
+    try {
+      const before = await bench({ min_labels: 2 }, scored(0.9), { clock, state })
+      await ask(before)
+      await before.close()
+      expect(before.metric('weir_labels_snapshots_total', { outcome: 'saved' })).toBe(1)
+      const after = await bench({ min_labels: 2 }, scored(0.9), { clock, state })
+      expect(await post(after, { inference_id: ID, label: 1 })).toEqual({ status: 200, found: { ...none, accepted: 1 } })
+      expect(await post(after, { inference_id: ID, label: 1 })).toEqual({ status: 200, found: { ...none, duplicate: 1 } })
+      expect(after.metric('weir_labels_snapshots_total', { outcome: 'restored' })).toBe(2)
+      await after.close()
+      // Other thresholds are other windows; ids wait on.
+      const other = await bench({ min_labels: 2, thresholds: [0.2] }, scored(0.9), { clock, state })
+      expect(await post(other, { inference_id: ID, label: 1 })).toEqual({ status: 200, found: { ...none, duplicate: 1 } })
+      expect([other.metric('weir_labels_snapshots_total', { outcome: 'restored' }), other.metric('weir_labels_snapshots_total', { outcome: 'not_restored' })]).toEqual([1, 1])
+      await other.close()
+    } finally {
+      rmSync(state, { recursive: true })
+    }
+  })
+
+  test('without it nothing is written', async () => {
+    const one = await bench()
+    await ask(one)
+    await one.close()
+    expect(one.metric('weir_labels_snapshots_total')).toBe(0)
   })
 })

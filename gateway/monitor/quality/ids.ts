@@ -9,17 +9,8 @@
  * room: with as many ids as entries about one in seven, at 70 % one in a hundred.
  */
 import { hash } from 'node:crypto'
+import { CLAIMED, EMPTY, entriesOf, GROUP_SHIFT, LABEL, LABELLED, MAX_GROUPS, PENDING, SCORES, STATE, tableOf, TIME, TURN, WAYS, WRITING } from './table.ts'
 
-const WAYS = 8
-/** States, in the low bits of the word. */
-const [EMPTY, WRITING, PENDING, LABELLED, CLAIMED] = [0, 1, 2, 3, 4]
-const STATE = 7
-const GROUP_SHIFT = 3
-/** Groups there may be. */
-export const MAX_GROUPS = 64
-const TURN = MAX_GROUPS << GROUP_SHIFT
-/** Doubles before the scores. */
-const [TIME, LABEL, SCORES] = [0, 1, 2]
 /** Swaps that may be lost to other threads before a prediction is given up. */
 const MAX_TRIES = 16
 
@@ -29,10 +20,6 @@ export type Found = 'fresh' | 'again' | 'late' | 'unknown'
 /** @param ids rounded up to whole sets @param width scores of an entry */
 export function idBytes(ids: number, width: number): number {
   return entriesOf(ids) * (8 + 8 * (SCORES + width) + 4)
-}
-
-function entriesOf(ids: number): number {
-  return Math.ceil(ids / WAYS) * WAYS
 }
 
 export class WaitingIds {
@@ -54,13 +41,13 @@ export class WaitingIds {
 
   /** @param memory `idBytes(ids, width)` long, zeroed when new @param keep milliseconds an id waits */
   constructor(memory: SharedArrayBuffer, ids: number, width: number, keep: number) {
-    const entries = entriesOf(ids)
-    this.#sets = entries / WAYS
+    const { keys, values, states } = tableOf(memory, ids, width)
+    this.#sets = states.length / WAYS
     this.#width = width
     this.#keep = keep
-    this.#keys = new Int32Array(memory, 0, entries * 2)
-    this.#values = new Float64Array(memory, entries * 8, entries * (SCORES + width))
-    this.#states = new Int32Array(memory, entries * 8 * (1 + SCORES + width), entries)
+    this.#keys = keys
+    this.#values = values
+    this.#states = states
   }
 
   /** A prediction. @param scores `width` of them, from `offset` */

@@ -55,6 +55,16 @@ export class Review {
     this.#spanWindows = Math.max(1, Math.round(setup.span / setup.window))
   }
 
+  /** The window that is judged next. */
+  get next(): number {
+    return this.#next
+  }
+
+  /** What ended since then is judged, too. @param next of another process */
+  resume(next: number): void {
+    this.#next = Math.min(this.#next, next)
+  }
+
   /** Judges every window that has ended (and waited for `delay`) since the last call. */
   advance(now: number): Alarm[] {
     const { window, delay } = this.#setup

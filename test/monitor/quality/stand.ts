@@ -36,7 +36,7 @@ export function stand({ setup: given = {}, judge = {}, baseline, threads = 1, ma
   const options: JudgeOptions = { budget: 1, window: setup.window, span: setup.span, least: 100, limits: {}, ratio: 1.5, distance: 0.1, baseline: baseline ?? null, column: baseline?.column ?? 'label', ...judge }
   const review = new Review(setup, parts, new Judge(options, setup.groups.length + 1, active), MONDAY)
   return {
-    setup, engines, review, delays, active,
+    setup, engines, review, delays, active, parts, ids,
     predict(id: string, scores: number | readonly number[], time = MONDAY, { thread = 0, group = 0, rows = 1 } = {}): string[] {
       const told: string[] = []
       engines[thread]!.predict(id, typeof scores === 'number' ? [scores] : scores, rows, time, group, (outcome) => told.push(outcome))
