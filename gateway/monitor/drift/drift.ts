@@ -6,6 +6,7 @@
  * chunk or window, whichever is longer; before a whole season was seen only of changes that no season makes; (2) a window against the same time in at least two
  * earlier seasons, and, where it is known, a week ago. Shares (nulls, NaN, values never seen, defaults) are tested in both.
  */
+import { levelOf, WEEK_MS } from '../budget.ts'
 import { addInto } from './ring.ts'
 import { type Comparison, compare, type Side, sideOf } from './compare.ts'
 import { ABSENT, NAN, ROWS } from './counter.ts'
@@ -14,7 +15,7 @@ import type { History } from './history.ts'
 import type { Rates } from './rates.ts'
 import { Judge, type Outcome } from './judge.ts'
 import { type Learned, modelFindings, type OutlierModel } from './outlier_model.ts'
-import { SEASONS, type Times, WEEK_MS } from './times.ts'
+import { SEASONS, type Times } from './times.ts'
 import { type Plan, SPECIALS, type Statistic, STATISTICS, type Watched } from './watched.ts'
 
 export interface DriftOptions {
@@ -65,6 +66,8 @@ export class DriftState {
 const NAMES = 50
 /** A third of the budget is for windows, for seasons, for rates. */
 export const PARTS = 3
+/** However few moments of judgement a week has. */
+const MOST_LEVEL = 0.05
 
 export class Drift {
   readonly plan: Plan
@@ -159,7 +162,7 @@ export class Drift {
 
   /** @param every milliseconds between moments of judgement */
   #limits(every: number): Limits {
-    const q = Math.min(0.05, (this.options.budget * every) / WEEK_MS / PARTS)
+    const q = levelOf(this.options.budget, every, PARTS, MOST_LEVEL)
     return { q, level: q / this.plan.features.length }
   }
 

@@ -1,11 +1,14 @@
 /** What there is to judge of one feature at one moment. */
+import { totalOf } from '../../stats/counts.ts'
+import { occupied } from '../../stats/divergence.ts'
+import { spanOf } from '../words.ts'
 import { compare, pOf, scoreOf, type Side } from './compare.ts'
 import type { Drift, Judged } from './drift.ts'
 import type { Finding } from './judge.ts'
 import { outlierCount } from './outliers.ts'
 import { shareCounts, type ShareTest, testShare } from './shares.ts'
 import type { Watched } from './watched.ts'
-import { moveWords, shareWords, spanOf } from './words.ts'
+import { moveWords, shareWords } from './words.ts'
 
 /** Independent rows below which nothing is told. */
 export const LEAST_ROWS = 30
@@ -67,7 +70,7 @@ function againstTraining(watched: Watched, { judged, whole, limits }: Level, dri
   return {
     watched, cause: 'distribution', statistic, level: 'season', p: explained ? 1 : found.p, effect: score.debiased, threshold, count: null, enough,
     quiet: whole && score.debiased < RECOVERED * threshold,
-    reason: () => `${moveWords(watched, live.cells!, watched.baseline.cells, compare(watched, live, training, limits.level, []))}; ${scoreWords(watched, score, threshold)}; ${rows} rows, ${spanOf(judged.from, judged.to)}, against ${total(training.groups)} of the training data`,
+    reason: () => `${moveWords(watched, live.cells!, watched.baseline.cells, compare(watched, live, training, limits.level, []))}; ${scoreWords(watched, score, threshold)}; ${rows} rows, ${spanOf(judged.from, judged.to)}, against ${totalOf(training.groups)} of the training data`,
   }
 }
 
@@ -81,21 +84,21 @@ function againstEarlier(watched: Watched, { judged, limits }: Level, drift: Drif
   const { score, rows } = found
   return {
     watched, cause: 'distribution', statistic: watched.statistic, level: 'window', p: found.p, effect: Math.min(score.debiased, weekAgo(watched, live, judged, limits, drift)), threshold, count: null,
-    enough: independent(rows, judged, watched) >= LEAST_ROWS && total(earlier.groups) / watched.design >= LEAST_ROWS, quiet: false,
-    reason: () => `${moveWords(watched, live.cells!, null, compare(watched, live, earlier, limits.level, []))}; ${scoreWords(watched, score, threshold)}; ${rows} rows, ${spanOf(judged.from, judged.to)}, against ${total(earlier.groups)} at the same time in earlier seasons`,
+    enough: independent(rows, judged, watched) >= LEAST_ROWS && totalOf(earlier.groups) / watched.design >= LEAST_ROWS, quiet: false,
+    reason: () => `${moveWords(watched, live.cells!, null, compare(watched, live, earlier, limits.level, []))}; ${scoreWords(watched, score, threshold)}; ${rows} rows, ${spanOf(judged.from, judged.to)}, against ${totalOf(earlier.groups)} at the same time in earlier seasons`,
   }
 }
 
 /** What a weekend does it did a week ago too. */
 function weekAgo(watched: Watched, live: Side, { from, to }: Judged, limits: Limits, drift: Drift): number {
   const week = drift.week === null ? null : drift.earlier(watched, from, to, drift.week)
-  const found = week === null || total(week.groups) / watched.design < LEAST_ROWS ? null : effectOf(watched, live, week, limits.level)
+  const found = week === null || totalOf(week.groups) / watched.design < LEAST_ROWS ? null : effectOf(watched, live, week, limits.level)
   return found === null ? Infinity : found.score.debiased
 }
 
 /** @returns null when a side is empty, or the statistic needs cells that only groups are known of */
 function effectOf(watched: Watched, live: Side, reference: Side, level: number): { readonly score: NonNullable<ReturnType<typeof scoreOf>>; readonly p: number; readonly rows: number } | null {
-  const [n, m] = [total(live.groups), total(reference.groups)]
+  const [n, m] = [totalOf(live.groups), totalOf(reference.groups)]
   if (n === 0 || m === 0) return null
   const cells = occupied(live.groups, reference.groups)
   const score = scoreOf(watched.statistic, watched, live, reference, { n, m, cells, level })
@@ -116,16 +119,4 @@ function independent(values: number, { rows }: Judged, { design }: Watched): num
 
 export function chance(p: number, { level }: Limits): string {
   return `p ${p.toExponential(1)}, allowed about ${level.toExponential(1)}`
-}
-
-function total(counts: Float64Array): number {
-  let sum = 0
-  for (let i = 0; i < counts.length; i++) sum += counts[i]!
-  return sum
-}
-
-function occupied(a: Float64Array, b: Float64Array): number {
-  let cells = 0
-  for (let i = 0; i < a.length; i++) if (a[i]! > 0 || b[i]! > 0) cells++
-  return cells
 }

@@ -24,8 +24,3 @@ function valueAt({ centre, scale }: { readonly centre: number; readonly scale: n
 export function short(value: number): string {
   return Number.isFinite(value) ? String(Number(value.toPrecision(4))) : 'none'
 }
-
-/** `18.6 %` */
-export function percent(share: number): string {
-  return `${Number((100 * share).toPrecision(3))} %`
-}

@@ -9,12 +9,11 @@
 import { WeirError } from '../../errors.ts'
 import type { Columns } from '../../payload/columns.ts'
 import { featureReader, type FeatureReader } from '../../payload/features.ts'
+import { percent, spanOf } from '../words.ts'
 import type { Drift, Judged } from './drift.ts'
 import { chance, type Level, LEAST_ROWS } from './findings.ts'
 import type { Finding } from './judge.ts'
-import { percent } from './groups.ts'
 import { type ShareCount, testShare } from './shares.ts'
-import { spanOf } from './words.ts'
 
 const [OUTLIERS, SCORED] = [7, 8]
 /** What the score is called by those who export such models; `decision_function` of scikit-learn is `scores` in skl2onnx. */

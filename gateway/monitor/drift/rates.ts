@@ -9,11 +9,12 @@
 import type { Alarm } from '../../alarm.ts'
 import { Cusum, cusumLimit } from '../../stats/change.ts'
 import { Seasonal } from '../../stats/seasonal.ts'
+import { WEEK_MS } from '../budget.ts'
+import { percent, spanOf } from '../words.ts'
 import { ABSENT, NULLS, REQUESTS, SENTINEL } from './counter.ts'
-import { percent, short } from './groups.ts'
-import { type Times, WEEK_MS } from './times.ts'
+import { short } from './groups.ts'
+import type { Times } from './times.ts'
 import { type Plan, SPECIALS } from './watched.ts'
-import { spanOf } from './words.ts'
 
 export const RATES = ['traffic', 'latency', 'errors', 'defaults'] as const
 export type Rate = (typeof RATES)[number]

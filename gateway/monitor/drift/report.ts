@@ -39,7 +39,7 @@ export function reportOf(drift: Drift): Readonly<Record<string, unknown>> {
   const { state, plan, options, times } = drift
   const window = drift.sliding()
   return {
-    window: spanOf(window), season: spanOf(state.season), whole_season: state.season !== null && state.began <= state.season.from,
+    window: stretchOf(window), season: stretchOf(state.season), whole_season: state.season !== null && state.began <= state.season.from,
     alarm_budget: options.budget, least_rise_of_a_share: options.share, persistence: options.persistence, window_ms: times.window, season_ms: times.season,
     features: plan.features.map((watched) => featureOf(watched, drift, window)),
     outlier_model: modelReport(drift, window),
@@ -47,7 +47,7 @@ export function reportOf(drift: Drift): Readonly<Record<string, unknown>> {
   }
 }
 
-function spanOf(judged: Judged | null): unknown {
+function stretchOf(judged: Judged | null): unknown {
   return judged === null ? null : { from: new Date(judged.from).toISOString(), to: new Date(judged.to).toISOString(), rows: judged.rows }
 }
 

@@ -2,11 +2,12 @@
  * How time is cut. A window is 12 stretches (sub-windows); a season is a whole number of windows, and of chunks: at most 24 of them, each a
  * whole number of stretches. All begin at whole multiples of their length since 1970 (UTC), the same on every gateway.
  */
+import { WEEK_MS } from '../budget.ts'
+
 export const STRETCHES = 12
 const MAX_CHUNKS = 24
 /** Seasons that are remembered in groups: a week of days. */
 export const SEASONS = 7
-export const WEEK_MS = 604_800_000
 
 export interface Times {
   /** Milliseconds each. */

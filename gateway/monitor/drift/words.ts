@@ -1,18 +1,14 @@
 /** Why a feature is not what it was, in sentences with the numbers. */
 import { Grid, GRID_CELLS, lowerEdge, upperEdge } from '../../stats/grid.ts'
+import { percent } from '../words.ts'
 import type { Comparison } from './compare.ts'
-import { percent, short } from './groups.ts'
+import { short } from './groups.ts'
 import type { ShareCount } from './shares.ts'
 import type { Share, Watched } from './watched.ts'
 
 /** Nearly all values are one: a constant, where the training data has no such value. */
 const CONSTANT = 0.999
 const QUANTILES = [0.1, 0.5, 0.9]
-
-/** What the window is compared with, for the end of a sentence. */
-export function spanOf(from: number, to: number): string {
-  return `${new Date(from).toISOString()} to ${new Date(to).toISOString()}`
-}
 
 const SAYS: Readonly<Record<Share, string>> = {
   null_share: 'has no value', nan_share: 'is NaN', infinite_share: 'is infinite', wrong_type_share: 'is a text instead of a number',
