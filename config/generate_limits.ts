@@ -11,11 +11,13 @@ import { ERROR_BODY_BYTES } from '../gateway/failures.ts'
 import { HOLD_BYTES } from '../gateway/hold.ts'
 import { MAX_MEMORY as MAX_DRIFT_MEMORY } from '../gateway/monitor/drift/history.ts'
 import { MAX_QUESTIONS } from '../gateway/monitor/drift/outlier_model.ts'
+import { MAX_PART_BYTES } from '../gateway/monitor/quality/setup.ts'
 import { MAX_CELLS } from '../gateway/metrics.ts'
 import { MAX_CODINGS } from '../gateway/payload/coding.ts'
 import { MAX_DEPTH } from '../gateway/payload/json.ts'
 import { MAX_RANK } from '../gateway/payload/oip_read.ts'
 import { MAX_COLUMNS } from '../gateway/payload/table.ts'
+import { MAX_COLUMNS as MAX_PROFILED } from '../gateway/profile/read/csv.ts'
 import { MAX_FRAME_BYTES } from '../gateway/records/codec.ts'
 import { MAX_BATCH_BYTES } from '../gateway/records/sinks/cloudevents.ts'
 import { MAX_OPEN } from '../gateway/records/sinks/jsonl.ts'
@@ -25,6 +27,7 @@ import { MAX_COLUMNS as MAX_TYPED } from '../gateway/records/sinks/typed.ts'
 import { MAX_PASSES } from '../gateway/server/forwarded.ts'
 import { EVENT_BYTES } from '../gateway/sse.ts'
 import { endings } from '../gateway/telemetry/endings.ts'
+import { MAX_KEPT } from '../gateway/telemetry/alarms.ts'
 import { MAX_SPANS } from '../gateway/telemetry/tracer.ts'
 import { MAX_BYTES as LOG_BYTES } from '../gateway/telemetry/writer.ts'
 import { MAX_WAITING } from '../gateway/threads/live.ts'
@@ -36,6 +39,7 @@ import { EARLY_BYTES } from '../gateway/wire/flow.ts'
 import { PIPELINE_BYTES } from '../gateway/wire/inbound.ts'
 import { MAX_INFORMED } from '../gateway/wire/outbound.ts'
 import { plugins } from '../plugins/index.ts'
+import { MAX_FEATURES } from '../plugins/schema.ts'
 import { fileSchema } from './schema.ts'
 import { MAX_FILE_BYTES } from './source.ts'
 import { formatSize } from './units.ts'
@@ -121,12 +125,15 @@ export const GROUPS: Readonly<Record<string, readonly Row[]>> = {
     option('plugins.log.max_body', { effect: 'The body is cut in the record, and marked; it passes whole.', counted: ['weir_log_truncated_total'] }),
     option('plugins.log.queue', { codes: ['OVERLOADED'], counted: ['weir_log_refused_total'] }),
     option('plugins.log.queue_wait', { codes: ['OVERLOADED'], counted: ['weir_log_refused_total'] }),
+    fixed(MAX_FEATURES, 'count', 'plugins/schema.ts: MAX_FEATURES', 'Features that one `schema` checks.', { effect: 'The file is refused.' }),
     fixed(MAX_DRIFT_MEMORY, 'bytes', 'gateway/monitor/drift/history.ts: MAX_MEMORY', 'Cells of one `drift`, of all threads: 23 MiB for 200 numeric features and two threads.', { effect: 'The file is refused.' }),
     fixed(MAX_QUESTIONS, 'count', 'gateway/monitor/drift/outlier_model.ts: MAX_QUESTIONS', 'Questions to the outlier model of a `drift` that a thread has under way.', { effect: 'The request is not scored.', counted: ['weir_drift_outlier_model_total'] }),
     option('plugins.labels.keep', { effect: 'A label that comes later is late, and not counted.', counted: ['weir_labels_total'] }),
     option('plugins.labels.max_ids', { effect: 'The oldest prediction of its set is forgotten; a label for it is an orphan.', counted: ['weir_labels_evictions_total'] }),
     option('plugins.labels.max_rows', { effect: 'The rows beyond are not kept.', counted: ['weir_labels_predictions_total'] }),
     option('plugins.labels.max_body', { codes: ['BODY_TOO_LARGE'], counted: ['weir_requests_total'] }),
+    fixed(MAX_PART_BYTES, 'bytes', 'gateway/monitor/quality/setup.ts: MAX_PART_BYTES', 'Windows and segments of one `labels`, in every data thread.', { effect: 'The file is refused.' }),
+    fixed(MAX_KEPT, 'count', 'gateway/telemetry/alarms.ts: MAX_KEPT', 'Alarms that a thread keeps for `/alarms`.', { effect: 'The oldest is forgotten there.', counted: ['weir_alarms_total'] }),
     option('plugins.fault.max_active', { effect: 'The attempt is not delayed.', counted: ['weir_fault_overflow_total'] }),
     fixed(HOLD_BYTES, 'bytes', 'gateway/hold.ts: HOLD_BYTES', 'Answers that a fallback holds until they are whole (`max_body_bytes` where it checks them).', { effect: 'The answer goes on as it comes.' }),
     fixed(ERROR_BODY_BYTES, 'bytes', 'gateway/failures.ts: ERROR_BODY_BYTES', 'Bodies of errors that are looked at for their code.', { effect: 'The error has no code.' }),
@@ -197,6 +204,7 @@ export const GROUPS: Readonly<Record<string, readonly Row[]>> = {
     fixed(MAX_SPANS, 'count', 'gateway/telemetry/tracer.ts: MAX_SPANS', 'Spans of a data thread that wait for the collector.', { effect: 'Further spans are dropped.', counted: ['weir_trace_spans_dropped_total'] }),
     fixed(LOG_BYTES, 'bytes', 'gateway/telemetry/writer.ts: MAX_BYTES', 'Lines of a log that wait for a slow reader or disk.', { effect: 'Further lines are dropped.', counted: ['weir_log_lines_dropped_total'] }),
     fixed(MAX_FILE_BYTES, 'bytes', 'config/source.ts: MAX_FILE_BYTES', 'The configuration file.', { effect: 'It is refused.' }),
+    fixed(MAX_PROFILED, 'count', 'gateway/profile/read/csv.ts: MAX_COLUMNS', 'Columns of a file that is profiled, replayed or backtested.', { effect: 'It is refused.' }),
     fixed(ADMIN_CONNECTIONS, 'count', 'gateway/admin/server.ts: MAX_CONNECTIONS', 'Connections to the admin listener.', { effect: 'Further ones are closed.' }),
     fixed(ADMIN_BODY_BYTES, 'bytes', 'gateway/admin/server.ts: MAX_BODY_BYTES', 'Bodies sent to the admin listener.', { effect: '413.' }),
   ],

@@ -73,7 +73,7 @@ export function calibrationSlope(pos: Counts, total: Counts, sums: Counts): Esti
 }
 
 /** Ends are where 1 − p still differs from 1. */
-export function logOdds(p: number): number {
+function logOdds(p: number): number {
   const inside = Math.min(1 - 1e-12, Math.max(1e-12, p))
   return Math.log(inside / (1 - inside))
 }

@@ -36,7 +36,7 @@ export function mean(n: number, sum: number, squares: number, least = -Infinity,
 }
 
 /** Of a sample (divisor n − 1), never negative. */
-export function variance(n: number, sum: number, squares: number): number {
+function variance(n: number, sum: number, squares: number): number {
   return Math.max(0, squares - (sum * sum) / n) / (n - 1)
 }
 

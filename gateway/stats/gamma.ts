@@ -1,5 +1,5 @@
 /**
- * Regularised incomplete gamma and beta functions: what chi-square, Poisson and binomial tails are made of.
+ * Regularised incomplete gamma and beta functions: what normal, chi-square and binomial tails are made of.
  *
  * Idea: a power series on one side of the mean, a continued fraction (Lentz) on the other, times a term whose logarithm is a deviance
  * and a remainder of Stirling's series (Loader, Fast and Accurate Computation of Binomial Probabilities, 2000), so that nothing large cancels.
@@ -11,14 +11,7 @@ const EPSILON = 1e-16
 const TINY = 1e-300
 const HALF_LOG_2PI = 0.9189385332046727
 
-/** P(a, x) = γ(a, x) / Γ(a), the lower tail. @param a > 0 @param x >= 0 */
-export function gammaP(a: number, x: number): number {
-  if (x <= 0) return 0
-  if (x === Infinity) return 1
-  return x < a + 1 ? gammaSeries(a, x) : 1 - gammaFraction(a, x)
-}
-
-/** Q(a, x) = 1 − P(a, x), the upper tail. */
+/** Q(a, x) = Γ(a, x) / Γ(a), the upper tail. @param a > 0 @param x >= 0 */
 export function gammaQ(a: number, x: number): number {
   if (x <= 0) return 1
   if (x === Infinity) return 0

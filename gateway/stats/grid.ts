@@ -158,12 +158,12 @@ export class Grid {
 }
 
 /** into += from, cell by cell. */
-export function addCells(into: Uint32Array, from: Uint32Array): void {
+function addCells(into: Uint32Array, from: Uint32Array): void {
   for (let i = 0; i < into.length; i++) into[i]! += from[i]!
 }
 
 /** The cell that holds the value of rank ⌈p · total⌉; -1 when empty. */
-export function quantileCell(cells: Uint32Array, p: number): number {
+function quantileCell(cells: Uint32Array, p: number): number {
   const rank = Math.max(1, Math.ceil(p * totalOf(cells)))
   let seen = 0
   for (let i = 0; i < cells.length; i++) {

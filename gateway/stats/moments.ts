@@ -13,7 +13,7 @@ const MIN = 3
 const MAX = 4
 
 /** Doubles that moments take. */
-export const MOMENTS = 5
+const MOMENTS = 5
 
 export class Moments {
   readonly memory: Float64Array

@@ -5,7 +5,7 @@ import type { Log } from '../plugin.ts'
 import type { alarmMetrics } from '../vital.ts'
 
 /** As many as somebody who is paged would read. */
-const MAX_KEPT = 200
+export const MAX_KEPT = 200
 
 export interface Raised extends Alarm {
   readonly route: string

@@ -7,7 +7,7 @@ interface Timed {
 }
 
 /** Rows that are held to be put in order. */
-export const HELD_ROWS = 50_000
+const HELD_ROWS = 50_000
 /** Between one row and the next. More is a time of another unit, or a row that is none. */
 const MAX_GAP_MS = 366 * 86_400_000
 

@@ -47,7 +47,7 @@ export interface Stage {
 /** Name of the plugin that takes labels. */
 export const LABELS = 'labels'
 /** Alarms that are kept; nobody reads more. */
-export const MAX_ALARMS = 100_000
+const MAX_ALARMS = 100_000
 
 /** @returns problems of the plugins and models instead, with their places in the file */
 export async function openStage(config: Config, routeConfig: RouteConfig, clock: FileClock, log: Log): Promise<Stage | readonly BuildIssue[]> {

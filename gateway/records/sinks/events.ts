@@ -7,8 +7,8 @@ import { all } from '../../headers.ts'
 import type { LoggedBody, LogRecord } from '../record.ts'
 import { jsonOf, timeText } from './envelope.ts'
 
-export const REQUEST_TYPE = 'org.kubeflow.serving.inference.request'
-export const RESPONSE_TYPE = 'org.kubeflow.serving.inference.response'
+const REQUEST_TYPE = 'org.kubeflow.serving.inference.request'
+const RESPONSE_TYPE = 'org.kubeflow.serving.inference.response'
 /** Bodies decode to no more; longer ones are sent in their coding. */
 const MAX_DECODED_BYTES = 64 << 20
 const JSON_TYPE = /^(application|text)\/([\w.+-]+\+)?json(\s*;|\s*$)/i
