@@ -51,7 +51,7 @@ export interface LogRecord {
 export type OnFull = 'drop_newest' | 'drop_oldest' | 'block'
 
 /** Why a record was accepted and never delivered. Closed: these are metric labels. */
-export const DROP_REASONS = ['spool_full', 'dropped_oldest', 'disk', 'too_large', 'rejected', 'torn', 'sink_removed'] as const
+export const DROP_REASONS = ['spool_full', 'dropped_oldest', 'disk', 'too_large', 'rejected', 'torn'] as const
 export type DropReason = (typeof DROP_REASONS)[number]
 
 /** The spool of one sink, as one route of one data thread writes it. */

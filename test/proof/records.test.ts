@@ -16,7 +16,7 @@ import { random } from '../conformance/wire/fuzz.ts'
 
 const KILLS = process.env['WEIR_PROOF'] === 'full' ? 200 : 10
 const CALLERS = 8
-const REASONS = ['spool_full', 'dropped_oldest', 'disk', 'too_large', 'rejected', 'torn', 'sink_removed']
+const REASONS = ['spool_full', 'dropped_oldest', 'disk', 'too_large', 'rejected', 'torn']
 const use = JSON.stringify(fileURLToPath(new URL('keep.ts', import.meta.url)))
 const next = random(Math.floor(Math.random() * 2 ** 31))
 
