@@ -216,7 +216,8 @@ export class Shipper {
     const { create, clock, log } = this.#deps
     const sink = await create(this.#config, { clock, log })
     try {
-      await sink.open(this.#ledger!.entry.state)
+      const state = await sink.open(this.#ledger!.entry.state)
+      if (state) this.#commit(this.#ledger!, { state }, [], 0)
     } catch (error) {
       await sink.close().catch(() => undefined)
       throw error

@@ -39,8 +39,11 @@ export interface Batch {
  */
 export interface Sink {
   readonly batch: Batch
-  /** @param state of the last commit, maybe made by another configuration under the same name; null: there was none */
-  open(state: SinkState | null): Promise<void>
+  /**
+   * @param state of the last commit, maybe made by another configuration under the same name; null: there was none
+   * @returns what is committed before anything is delivered, such as a name that tells what this life of the sink makes; `undefined` = nothing
+   */
+  open(state: SinkState | null): Promise<SinkState | undefined | void>
   /** @param records in the order of their segments, at least one; their bodies are views that are not kept after the call */
   deliver(records: readonly LogRecord[]): Promise<Delivery>
   /**

@@ -9,7 +9,7 @@ import { systemFiles } from '../../gateway/records/files.ts'
 import { Keeper, type Kept } from '../../gateway/records/keeper.ts'
 import { Ledger } from '../../gateway/records/ledger.ts'
 import { isHeld, type Lock, newLock, takeLock } from '../../gateway/records/lock.ts'
-import { bootLock, sinkFolder } from '../../gateway/records/names.ts'
+import { bootLock, ledgerFile, sinkFolder } from '../../gateway/records/names.ts'
 import { Spool } from '../../gateway/records/spool.ts'
 import { FakeClock } from '../fake_clock.ts'
 import { recorder } from '../plugin_test.ts'
@@ -209,6 +209,23 @@ describe('a lock', () => {
     expect(isHeld(path)).toBe(true)
     own.release()
   })
+})
+
+test('what a sink says when it opens is in the ledger before it gets anything', async () => {
+  const lake = new Medium()
+  const states: unknown[] = []
+  lake.mood = (records) => {
+    const ledger = new Ledger(systemFiles, ledgerFile(sinkFolder(folder, 'lake')), false)
+    states.push(ledger.entry.state)
+    ledger.close()
+    return { delivered: records.length, rejected: 0, error: null }
+  }
+  const a = new Boot('a', { lake })
+  a.configure(sinkNamed('lake'))
+  a.append('lake', 1)
+  await a.finish()
+  expect(states).toEqual([{ length: 0 }])
+  expect(lake.ids).toEqual(['1'])
 })
 
 describe('the ledger', () => {

@@ -89,6 +89,7 @@ export class Medium {
       open: async (state: SinkState | null) => {
         this.opened++
         this.ids.length = (state?.['length'] as number | undefined) ?? 0
+        return state === null ? { length: 0 } : undefined
       },
       deliver: async (records) => {
         const outcome = this.mood === null ? { delivered: records.length, rejected: 0, error: null } : this.mood(records)

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -186,7 +186,7 @@ describe('exactly once', () => {
     let sink = new JsonlSink(settings, deps(clock))
     const start = async () => {
       sink = new JsonlSink(settings, deps(clock))
-      await sink.open(committed)
+      committed = (await sink.open(committed)) ?? committed
     }
     await start()
     for (const { count, hours, dies, rotates } of steps) {
@@ -235,6 +235,21 @@ describe('exactly once', () => {
     expect(idsIn(folder.path).toSorted()).toEqual(['1', '2', '3', '4'])
   })
 
+  test('a sink whose state was lost, or that shares the folder, keeps its hands off what others delivered', async () => {
+    const sink = new JsonlSink(config(), deps())
+    await sink.open(null)
+    await sink.deliver([record(1)])
+    const other = new JsonlSink(config(), deps())
+    const committed = await other.open(null)
+    await other.deliver([record(2)])
+    // It dies before the commit: its own record comes again, and that of the first stays.
+    const again = new JsonlSink(config(), deps())
+    await again.open(committed!)
+    expect(idsIn(folder.path)).toEqual(['1'])
+    await again.deliver([record(2)])
+    expect(idsIn(folder.path).toSorted()).toEqual(['1', '2'])
+  })
+
   test('a delivery that broke off and is not made again is not in the closed file', async () => {
     const { clock, ...rest } = deps()
     const sink = new JsonlSink(config(), { clock, ...rest })
@@ -257,7 +272,7 @@ describe('exactly once', () => {
     await sink.deliver([record(1)])
     expect(readFileSync(join(other, 'a.jsonl'), 'utf8')).toBe('kept')
     const moved = new JsonlSink(config({ path: join(folder.path, 'new') }), deps())
-    await moved.open({ kind: 'jsonl', folder: other, seq: 4, open: { 'a.jsonl': 2 } })
+    await moved.open({ kind: 'jsonl', folder: other, id: 'a1', seq: 4, open: { 'a.jsonl': 2 } })
     expect(readFileSync(join(other, 'a.jsonl'), 'utf8')).toBe('ke')
   })
 
@@ -265,8 +280,9 @@ describe('exactly once', () => {
     const inside = join(folder.path, 'lake')
     mkdirSync(inside)
     writeFileSync(join(folder.path, 'precious'), 'x')
-    writeFileSync(join(inside, '.weir-lines.json'), JSON.stringify({ seq: 1, files: ['../precious', '/etc/hosts', 'a/../../precious', 7] }))
-    await new JsonlSink(config({ path: inside }), deps()).open(null)
+    writeFileSync(join(inside, '.weir-lines-a1.json'), JSON.stringify({ seq: 1, files: ['../precious', '/etc/hosts', 'a/../../precious', 7] }))
+    await new JsonlSink(config({ path: inside }), deps()).open({ kind: 'jsonl', folder: inside, id: 'a1', seq: 0, open: {} })
+    expect(existsSync(join(inside, '.weir-lines-a1.json'))).toBe(false)
     expect(statSync(join(folder.path, 'precious')).size).toBe(1)
   })
 })

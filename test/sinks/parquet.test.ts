@@ -31,7 +31,7 @@ async function rowsOf(file: string): Promise<Record<string, unknown>[]> {
 async function lake(): Promise<Record<string, unknown>[]> {
   const all: Record<string, unknown>[] = []
   for (const file of filesIn(folder.path)) all.push(...(await rowsOf(file)))
-  return all
+  return all.toSorted((a, b) => Number(a['record_id']) - Number(b['record_id']))
 }
 
 async function written(records: readonly LogRecord[], change: Partial<ParquetSinkConfig> = {}, own: Deps = deps()): Promise<Record<string, unknown>[]> {
@@ -201,7 +201,7 @@ describe('exactly once', () => {
       let committed: SinkState | null = null
       let next = 0
       let sink = new ParquetSink(config(), deps())
-      await sink.open(committed)
+      committed = (await sink.open(committed)) ?? committed
       for (const { count, hours, dies } of steps) {
         const { state } = await sink.deliver(Array.from({ length: count }, (_, i) => rows(next + i, { a: i }, {}, { time: TIME + ((next + i) % hours) * HOUR })))
         if (dies) {
@@ -223,6 +223,21 @@ describe('exactly once', () => {
     await expect(sink.deliver([record(1), record(2, { route: 'rank' })])).rejects.toThrow()
     rmSync(join(folder.path, 'route=rank'))
     await sink.deliver([record(1), record(2, { route: 'rank' })])
+    expect((await lake()).map((row) => row['record_id']).toSorted()).toEqual(['1', '2'])
+  })
+
+  test('a sink whose state was lost, or that shares the folder, keeps its hands off what others delivered', async () => {
+    const sink = new ParquetSink(config(), deps())
+    await sink.open(null)
+    await sink.deliver([record(1)])
+    const other = new ParquetSink(config(), deps())
+    const committed = await other.open(null)
+    await other.deliver([record(2)])
+    // It dies before the commit: its own record comes again, and that of the first stays.
+    const again = new ParquetSink(config(), deps())
+    await again.open(committed!)
+    expect((await lake()).map((row) => row['record_id'])).toEqual(['1'])
+    await again.deliver([record(2)])
     expect((await lake()).map((row) => row['record_id']).toSorted()).toEqual(['1', '2'])
   })
 

@@ -1,7 +1,9 @@
 /**
  * The folder of a sink that writes files, and how a delivery that nobody committed is undone: before a delivery makes files it says in a
- * journal which ones, and a sink that opens at the state before that delivery removes them.
+ * journal which ones, and a sink that opens at the state before that delivery removes them. Each life of a sink has a journal of its own:
+ * several gateways may write to one folder, and one whose `state` was lost must not take what the last one delivered for its own.
  */
+import { randomBytes } from 'node:crypto'
 import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 
@@ -13,6 +15,14 @@ interface Journal {
   readonly files: readonly string[]
 }
 
+export function newId(): string {
+  return randomBytes(4).toString('hex')
+}
+
+export function isId(value: unknown): value is string {
+  return typeof value === 'string' && /^[0-9a-f]+$/.test(value)
+}
+
 /** Readers of data lakes leave out names that begin with a dot. */
 export function temporaryOf(file: string): string {
   return join(dirname(file), `.${basename(file)}.tmp`)
@@ -20,14 +30,17 @@ export function temporaryOf(file: string): string {
 
 export class Folder {
   readonly path: string
+  /** Of the sink and its life: what tells its files and its journal from those of others. */
+  readonly id: string
   readonly #journal: string
   /** Folders that are known to be there. */
   readonly #made = new Set<string>()
 
-  /** @param path absolute @param sink its name */
-  constructor(path: string, sink: string) {
+  /** @param path absolute @param sink its name @param id hexadecimal */
+  constructor(path: string, sink: string, id: string) {
     this.path = path
-    this.#journal = `.weir-${sink}.json`
+    this.id = id
+    this.#journal = `.weir-${sink}-${id}.json`
   }
 
   at(file: string): string {

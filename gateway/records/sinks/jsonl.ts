@@ -4,7 +4,6 @@
  *
  * Exactly once: the state holds how long each open file is. A sink that opens cuts what is longer, and removes files that nobody committed.
  */
-import { randomBytes } from 'node:crypto'
 import { createReadStream, createWriteStream } from 'node:fs'
 import { type FileHandle, open, rename, rm, truncate } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
@@ -14,7 +13,7 @@ import type { Clock } from '../../clock.ts'
 import type { LogRecord } from '../record.ts'
 import type { Delivery, Sink, SinkDeps, SinkState } from '../sink.ts'
 import { hourOf, segment, writableLine } from './envelope.ts'
-import { Folder, temporaryOf } from './folder.ts'
+import { Folder, isId, newId, temporaryOf } from './folder.ts'
 
 /** Files written to at the same time; the state of each has about 150 bytes. */
 export const MAX_OPEN = 100
@@ -41,6 +40,7 @@ interface Addition {
 interface State {
   readonly kind: 'jsonl'
   readonly folder: string
+  readonly id: string
   readonly seq: number
   /** Path → bytes. */
   readonly open: Readonly<Record<string, number>>
@@ -51,8 +51,8 @@ export class JsonlSink implements Sink {
   readonly #config: JsonlSinkConfig
   readonly #clock: Clock
   readonly #log: SinkDeps['log']
-  readonly #folder: Folder
-  readonly #boot = randomBytes(4).toString('hex')
+  #folder: Folder
+  readonly #boot = newId()
   /** By path, in the order they were made. */
   readonly #open = new Map<string, OpenFile>()
   #files = 0
@@ -64,19 +64,22 @@ export class JsonlSink implements Sink {
     this.#config = config
     this.#clock = clock
     this.#log = log
-    this.#folder = new Folder(config.path, config.name)
+    this.#folder = new Folder(config.path, config.name, newId())
   }
 
-  async open(state: SinkState | null): Promise<void> {
+  async open(state: SinkState | null): Promise<SinkState | undefined> {
     const known = stateOf(state)
     this.#seq = known?.seq ?? 0
     this.#open.clear()
+    if (known !== null) this.#folder = new Folder(this.#config.path, this.#config.name, known.id)
     await this.#folder.makeFor('x')
+    if (known === null) return this.#state()
     // The sink may have had another folder at the last commit.
-    const folder = known === null || known.folder === this.#config.path ? this.#folder : new Folder(known.folder, this.#config.name)
+    const folder = known.folder === this.#config.path ? this.#folder : new Folder(known.folder, this.#config.name, known.id)
     const undone = await folder.undo(this.#seq + 1)
     if (undone > 0) this.#log.info('removed files of records that come again', { sink: this.#config.name, files: undone })
-    for (const [path, bytes] of Object.entries(known?.open ?? {})) await this.#recover(folder, path, bytes)
+    for (const [path, bytes] of Object.entries(known.open)) await this.#recover(folder, path, bytes)
+    return undefined
   }
 
   async #recover(folder: Folder, path: string, bytes: number): Promise<void> {
@@ -216,14 +219,14 @@ export class JsonlSink implements Sink {
   }
 
   #state(): SinkState {
-    return { kind: 'jsonl', folder: this.#config.path, seq: this.#seq, open: Object.fromEntries([...this.#open.values()].map(({ path, bytes }) => [path, bytes])) } satisfies State
+    return { kind: 'jsonl', folder: this.#config.path, id: this.#folder.id, seq: this.#seq, open: Object.fromEntries([...this.#open.values()].map(({ path, bytes }) => [path, bytes])) } satisfies State
   }
 }
 
 /** null: of another kind of sink, or none. */
 function stateOf(state: SinkState | null): State | null {
   const found = state as Partial<State> | null
-  return found?.kind === 'jsonl' && typeof found.folder === 'string' && typeof found.seq === 'number' && typeof found.open === 'object' ? (found as State) : null
+  return found?.kind === 'jsonl' && typeof found.folder === 'string' && isId(found.id) && typeof found.seq === 'number' && typeof found.open === 'object' ? (found as State) : null
 }
 
 /** A full disk takes a part first, and says so at the next write. */

@@ -4,13 +4,12 @@
  *
  * Exactly once: before a delivery makes its files it says which in a journal; a sink that opens at the state before removes them.
  */
-import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import type { ParquetSinkConfig } from '../../../config/config.ts'
 import type { LogRecord } from '../record.ts'
 import type { Batch, Delivery, Sink, SinkDeps, SinkState } from '../sink.ts'
 import { partitionOf } from './envelope.ts'
-import { Folder } from './folder.ts'
+import { Folder, isId, newId } from './folder.ts'
 import { ParquetFiles } from './parquet_files.ts'
 
 /** Bytes of records that make a file at most: with their columns and the file itself they are several times this in memory. */
@@ -27,9 +26,7 @@ export class ParquetSink implements Sink {
   readonly batch: Batch
   readonly #config: ParquetSinkConfig
   readonly #log: SinkDeps['log']
-  readonly #folder: Folder
-  /** Of this sink and its folder: files of another life have other names. */
-  #id = randomBytes(4).toString('hex')
+  #folder: Folder
   #seq = 0
   #broken = false
   readonly #files: ParquetFiles
@@ -37,7 +34,7 @@ export class ParquetSink implements Sink {
   constructor(config: ParquetSinkConfig, { log }: SinkDeps) {
     this.#config = config
     this.#log = log
-    this.#folder = new Folder(config.path, config.name)
+    this.#folder = new Folder(config.path, config.name, newId())
     const folder = this.#folder
     this.#files = new ParquetFiles(config.name, config.columns, log, {
       read: (file) => readFile(folder.at(file), 'utf8').catch(() => null),
@@ -46,15 +43,17 @@ export class ParquetSink implements Sink {
     this.batch = { rows: config.max_rows, bytes: BYTES, wait_ms: config.rotate_ms }
   }
 
-  async open(state: SinkState | null): Promise<void> {
+  async open(state: SinkState | null): Promise<SinkState | undefined> {
     const known = stateOf(state)
     this.#seq = known?.seq ?? 0
-    this.#id = known?.id ?? this.#id
+    if (known !== null) this.#folder = new Folder(this.#config.path, this.#config.name, known.id)
     await this.#folder.makeFor('x')
+    if (known === null) return this.#state()
     // The sink may have had another folder at the last commit.
-    const folder = known === null || known.folder === this.#config.path ? this.#folder : new Folder(known.folder, this.#config.name)
+    const folder = known.folder === this.#config.path ? this.#folder : new Folder(known.folder, this.#config.name, known.id)
     const undone = await folder.undo(this.#seq + 1)
     if (undone > 0) this.#log.info('removed files of records that come again', { sink: this.#config.name, files: undone })
+    return undefined
   }
 
   async deliver(records: readonly LogRecord[]): Promise<Delivery> {
@@ -70,7 +69,11 @@ export class ParquetSink implements Sink {
     }
     this.#seq++
     this.#broken = false
-    return { delivered: records.length - rejected, rejected, state: { kind: 'parquet', folder: this.#config.path, id: this.#id, seq: this.#seq } satisfies State, error: null }
+    return { delivered: records.length - rejected, rejected, state: this.#state(), error: null }
+  }
+
+  #state(): SinkState {
+    return { kind: 'parquet', folder: this.#config.path, id: this.#folder.id, seq: this.#seq } satisfies State
   }
 
   async probe(): Promise<void> {
@@ -85,7 +88,7 @@ export class ParquetSink implements Sink {
   #parts(records: readonly LogRecord[]): Map<string, LogRecord[]> {
     const parts = new Map<string, LogRecord[]>()
     for (const record of records) {
-      const file = `${partitionOf(record)}/part-${this.#id}-${this.#seq + 1}.parquet`
+      const file = `${partitionOf(record)}/part-${this.#folder.id}-${this.#seq + 1}.parquet`
       const own = parts.get(file)
       if (own === undefined) parts.set(file, [record])
       else own.push(record)
@@ -97,5 +100,5 @@ export class ParquetSink implements Sink {
 /** null: of another kind of sink, or none. */
 function stateOf(state: SinkState | null): State | null {
   const found = state as Partial<State> | null
-  return found?.kind === 'parquet' && typeof found.folder === 'string' && typeof found.id === 'string' && /^[0-9a-f]+$/.test(found.id) && typeof found.seq === 'number' ? (found as State) : null
+  return found?.kind === 'parquet' && typeof found.folder === 'string' && isId(found.id) && typeof found.seq === 'number' ? (found as State) : null
 }
