@@ -1,3 +1,4 @@
+import { AlarmBudget, MatrixColumns } from '../gateway/monitor/options.ts'
 import { alarmState } from '../gateway/monitor/schema/alarms.ts'
 import { ANOMALIES, UNREADABLE } from '../gateway/monitor/schema/anomalies.ts'
 import { type Anomaly, schemaBytes, SchemaMonitor } from '../gateway/monitor/schema/monitor.ts'
@@ -40,7 +41,7 @@ export default plugin({
     {
       profile: Type.Optional(FilePath({ description: 'A profile that `weir profile` made of the training data: types, presence, ranges, closed domains.' })),
       rules: Defaulted(Type.Record(Type.String({ maxLength: 256 }), Rule, { description: 'Rules by feature: alone, or instead of what the profile says of the same.', default: {}, maxProperties: MAX_FEATURES })),
-      columns: Type.Optional(Type.Array(Type.String({ description: 'A feature.', minLength: 1 }), { description: 'Features in the order of the model\'s matrix, where requests are one tensor. Default: those that are checked.', minItems: 1, maxItems: 65_536 })),
+      columns: MatrixColumns('those that are checked'),
       mode: Defaulted(Type.Enum(['observe', 'enforce'], { description: '`observe` counts, marks the access log and alarms; `enforce` does what `action` says too.', default: 'observe' })),
       action: Defaulted(
         Type.Enum(['tag', 'reject', 'fallback'], {
@@ -50,7 +51,7 @@ export default plugin({
       ),
       window: Defaulted(Duration({ description: 'Rows are judged together for alarms in windows of this length, from 10 s to 7 days. Windows with less than 30 rows are joined.', default: '1h' })),
       tolerance: Defaulted(Percent({ description: 'Share of the rows of a window that may break any rule before it is an alarm.', default: '0.1%' })),
-      alarm_budget: Defaulted(Type.Number({ description: 'False alarms a week to be expected at most, over all that this plugin judges on the route.', default: 1, exclusiveMinimum: 0, maximum: 1000 })),
+      alarm_budget: AlarmBudget,
       new_columns: Defaulted(Type.Enum(['ignore', 'report'], { description: 'Columns that neither profile nor rules tell of. Apps send keys and context along.', default: 'ignore' })),
       rows: Type.Optional(
         Type.Object(
