@@ -1,10 +1,12 @@
 /** What only the whole file can tell: references, lists of targets, reachability, listeners, models. */
 import { readdir } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import { checkCondition } from '../gateway/expression/condition.ts'
 import { checkSelector } from '../gateway/expression/selector.ts'
 import { conflict, formatAddress, isLoopback } from './addresses.ts'
 import type { Address, AdminConfig, BackendConfig, ModelBackendConfig, ModelsConfig, RouteConfig } from './config.ts'
 import { visit } from './decode.ts'
+import { needFile } from './files.ts'
 import { join, parent, suggestion } from './issues.ts'
 import type { Placed } from './plugins.ts'
 import { complain, type Scene } from './scene.ts'
@@ -60,6 +62,7 @@ export function checkPlugin(scene: Scene, placed: Placed, references: Named): st
       name(String(value), at)
       if (at.endsWith(']')) lists.set(parent(at), [...(lists.get(parent(at)) ?? []), String(value)])
     } else if (kind === 'sink') references.sinks.to(String(value), at)
+    else if (kind === 'file') needFile(scene, at, resolve(scene.base, String(value)))
     else if (kind === 'arms') checkArms(scene, value as Readonly<Record<string, number>>, at, name)
     else if (kind === 'selector') checkExpression(scene, checkSelector(String(value)), 'bad-selector', at)
     else if (kind === 'condition') checkExpression(scene, checkCondition(String(value)), 'bad-condition', at)

@@ -257,7 +257,7 @@ export const Arms = (notes: Notes) =>
 export const SelectorText = (notes: Notes) => Type.Unsafe<string>({ type: 'string', minLength: 1, 'x-weir': 'selector', ...notes })
 /** A CEL condition; the loader parses it. */
 export const ConditionText = (notes: Notes) => Type.Unsafe<string>({ type: 'string', minLength: 1, 'x-weir': 'condition', ...notes })
-/** A file; relative to the configuration, absolute in `build`. */
+/** A file that must be there; relative to the configuration, absolute in `build`. */
 export const FilePath = (notes: Notes) => Type.Unsafe<string>({ type: 'string', minLength: 1, 'x-weir': 'file', ...notes })
 /** The name of a sink of the file; the loader checks that it exists. */
 export const SinkName = (notes: Notes) => Type.Unsafe<string>({ type: 'string', minLength: 1, 'x-weir': 'sink', ...notes })

@@ -1,12 +1,14 @@
 /** `weir check` and `weir explain`: what can be said without running anything; with `--connect`, whether what the file names answers. */
-import type { Config } from '../../config/config.ts'
+import type { BuildIssue, Config } from '../../config/config.ts'
 import { explainConfig, explainRequest } from '../../config/explain.ts'
 import { formatIssues } from '../../config/issues.ts'
 import { loadConfig } from '../../config/load.ts'
 import { systemClock } from '../clock.ts'
 import type { Log } from '../plugin.ts'
+import { readProfile } from '../profile/check.ts'
 import { hasModels } from '../threads/grants.ts'
 import type { AskedRequest } from './orders.ts'
+import { profilesOf } from './profiles.ts'
 import type { Terminal } from './run.ts'
 import { parts } from './source.ts'
 
@@ -20,11 +22,23 @@ export async function check({ file, connect }: { readonly file: string; readonly
     const { loadForCheck } = await import('../models/repository/model_set.ts')
     for (const issue of await loadForCheck(config, { clock: systemClock, log: QUIET })) all.push({ ...locate(issue), severity: issue.severity })
   }
+  if (config !== null) for (const issue of wrongProfiles(config)) all.push(locate(issue))
   const wrong = all.some(({ severity }) => severity === 'error')
   if (all.length > 0) terminal.error(formatIssues(all))
   if (wrong) return 2
   terminal.out(`${file} is right: ${config!.routes.length} routes, ${Object.keys(config!.backends).length} backends.\n`)
   return connect ? reach(config!, terminal) : 0
+}
+
+function wrongProfiles(config: Config): BuildIssue[] {
+  return [...profilesOf(config)].flatMap(([path, at]): BuildIssue[] => {
+    try {
+      readProfile(path)
+      return []
+    } catch (error) {
+      return [{ at, rule: 'bad-profile', message: (error as Error).message, help: 'Make one with `weir profile DATA -o FILE`.' }]
+    }
+  })
 }
 
 async function reach(config: Config, terminal: Terminal): Promise<number> {

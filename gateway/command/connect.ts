@@ -20,6 +20,7 @@ import { tlsFor } from '../upstream/endpoint.ts'
 import { httpBackend } from '../upstream/transport.ts'
 import { backendMetrics } from '../vital.ts'
 import { Deadlines } from '../wire/deadlines.ts'
+import { profilesOf } from './profiles.ts'
 
 /** Of what has no limit of its own: disks, and a sink as a whole. */
 const PATIENCE_MS = 30_000
@@ -77,7 +78,7 @@ function probesOf(config: Config, deps: ConnectDeps): Probe[] {
     ...(state === null ? [] : [{ what: 'state', run: () => stateFolder(state) }]),
     ...backends.flatMap((backend) => backend.endpoints.map((endpoint): Probe => ({ what: `backend ${backend.name}`, run: () => endpointAnswers(backend, endpoint, deps) }))),
     ...Object.values(config.sinks).map((sink): Probe => ({ what: `sink ${sink.name}`, run: () => sinkTakes(sink, deps) })),
-    ...[...profilesOf(config)].map((path): Probe => ({ what: 'profile', run: async () => profileReads(path) })),
+    ...[...profilesOf(config).keys()].map((path): Probe => ({ what: 'profile', run: async () => profileReads(path) })),
   ]
 }
 
@@ -163,18 +164,6 @@ async function stateFolder(path: string): Promise<string> {
     throw new Error(`${path} cannot be written to: ${reasonOf(error)}; make it writable for this user, or change \`state\``)
   }
   return `${path} can be written to`
-}
-
-/** What plugins of any kind name with the option `profile`. */
-function profilesOf({ routes }: Config): Set<string> {
-  const found = new Set<string>()
-  for (const { plugins } of routes) {
-    for (const { options } of plugins) {
-      const { profile } = (options ?? {}) as { readonly profile?: unknown }
-      if (typeof profile === 'string') found.add(profile)
-    }
-  }
-  return found
 }
 
 function profileReads(path: string): string {

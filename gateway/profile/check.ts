@@ -20,7 +20,7 @@ function parse(path: string): unknown {
   try {
     return JSON.parse(text) as unknown
   } catch (error) {
-    throw new Error(`${path}: expected a profile (JSON): ${(error as Error).message}`, { cause: error })
+    throw new Error(`${path}: expected a profile (JSON), as \`weir profile\` makes it: ${(error as Error).message.replace(/\s+/g, ' ')}`, { cause: error })
   }
 }
 
@@ -30,13 +30,15 @@ function readText(path: string): string {
     if (size <= MAX_BYTES) return readFileSync(path, 'utf8')
     throw new Error(`expected at most ${MAX_BYTES >> 20} MiB, found ${Math.ceil(size / (1 << 20))}`)
   } catch (error) {
-    throw new Error(`${path}: cannot be read: ${(error as Error).message}`, { cause: error })
+    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT'
+    throw new Error(`${path}: ${missing ? 'there is no such file' : `cannot be read: ${(error as Error).message}`}`, { cause: error })
   }
 }
 
 /** @param file for messages @throws Error */
 export function checkProfile(file: string, value: unknown): Profile {
   try {
+    if (!Object.hasOwn(object(value, ''), 'weir_profile')) fail('', 'a profile that `weir profile` made', value)
     PROFILE(value, '')
   } catch (error) {
     throw error instanceof Mismatch ? new Error(`${file}: ${error.message}`, { cause: error }) : error
@@ -150,8 +152,12 @@ const FEATURE = record({
   why: list(string),
 })
 
+const version: Check = (value) => {
+  if (value !== 1) throw new Mismatch(`weir_profile: expected version 1 of profiles, found ${(JSON.stringify(value) ?? 'nothing').slice(0, SHOWN)}; this weir cannot read it, make it anew with \`weir profile\``)
+}
+
 const PROFILE = record({
-  weir_profile: oneOf(1),
+  weir_profile: version,
   source: record({ file: string, sha256: string, rows: count }),
   model: nullable(record({ name: string, version: string })),
   time: nullable(record({ column: string, from: string, to: string })),

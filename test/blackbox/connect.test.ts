@@ -114,11 +114,13 @@ test('a file that is wrong stays exit code 2, and nobody is asked', async () => 
   expect(requests).toEqual([])
 })
 
-test('a profile that is none', async () => {
+test('a profile that is none is a mistake of the file', async () => {
   writeFileSync(join(folder, 'profile.json'), '{"weir_profile": 1}')
-  const { code, lines } = await connect(`backends: { plain: { url: "http://127.0.0.1:${port}" } }\n${route('plain', '{ schema: { profile: ./profile.json } }', 'format: rows, ')}`)
-  expect(code).toBe(1)
-  expect(lines.at(-1)).toMatch(/^failed {2}profile: /)
+  const { code, lines, error } = await connect(`backends: { plain: { url: "http://127.0.0.1:${port}" } }\n${route('plain', '{ schema: { profile: ./profile.json } }', 'format: rows, ')}`)
+  expect(code).toBe(2)
+  expect(lines).toEqual([])
+  expect(error).toContain('routes[0].plugins[0].schema.profile')
+  expect(error).toMatch(/bad-profile: .*profile\.json: source: expected an object, found nothing/)
 })
 
 describeWith('openssl', 'certificates', () => {

@@ -1,5 +1,5 @@
 /** What the loader needs, small and known: plugins with every kind of option. */
-import { Arms, BackendName, ConditionText, Duration, Percent, type Plugin, plugin, SelectorText, SinkName, Size, Type } from '../../gateway/plugin.ts'
+import { Arms, BackendName, ConditionText, Duration, FilePath, Percent, type Plugin, plugin, SelectorText, SinkName, Size, Type } from '../../gateway/plugin.ts'
 import type { LoaderParts } from '../../config/load.ts'
 
 const strict = { additionalProperties: false }
@@ -72,6 +72,16 @@ const record = plugin({
   build: () => ({}),
 })
 
+const compare = plugin({
+  name: 'compare',
+  summary: 'Looks into a file.',
+  stability: 'beta',
+  config: Type.Object({ to: FilePath({ description: 'What with.' }) }, { ...strict, required: ['to'] }),
+  example: { to: './a.json' },
+  onError: 'open',
+  build: () => ({}),
+})
+
 const watch = plugin({
   name: 'watch',
   summary: 'Looks at columns.',
@@ -84,7 +94,7 @@ const watch = plugin({
 })
 
 export const parts: LoaderParts = {
-  plugins: new Map([timeout, split, fallback, rate_limit, record, watch].map((one) => [one.name, one as unknown as Plugin])),
+  plugins: new Map([timeout, split, fallback, rate_limit, record, compare, watch].map((one) => [one.name, one as unknown as Plugin])),
   importUserPlugin: async (file) => {
     if (file.endsWith('good_plugin.ts')) return { ...rate_limit, name: 'mine' } as unknown as Plugin
     throw new Error('the file cannot be loaded')

@@ -32,7 +32,7 @@ describe('files that are no profile', () => {
   }
 
   it.each<[string, (string | number)[], unknown, string]>([
-    ['another version', ['weir_profile'], 2, 'p.json: weir_profile: expected one of 1, found 2'],
+    ['another version', ['weir_profile'], 2, 'p.json: weir_profile: expected version 1 of profiles, found 2; this weir cannot read it, make it anew with `weir profile`'],
     ['a type that there is not', ['features', 'age', 'type'], 'NUMBER', 'p.json: features.age.type: expected one of "INT", "FLOAT", "BYTES", "BOOL", found "NUMBER"'],
     ['a share above 1', ['features', 'age', 'presence', 'min_fraction'], 95, 'p.json: features.age.presence.min_fraction: expected a share from 0 to 1, found 95'],
     ['a range the wrong way round', ['features', 'age', 'numeric', 'hard'], [90, 18], 'p.json: features.age.numeric.hard: expected the smaller number first, found [90,18]'],
@@ -48,15 +48,15 @@ describe('files that are no profile', () => {
   })
 
   it.each([
-    ['no JSON', 'a,b\n', /p\.json: expected a profile \(JSON\): /],
+    ['no JSON', 'a,b\n', /p\.json: expected a profile \(JSON\), as `weir profile` makes it: /],
     ['a list', '[]', /p\.json: the file: expected an object, found \[\]/],
-    ['other JSON', '{"a":1}', /p\.json: a: there is no such key; expected weir_profile, source, model, time, features/],
+    ['other JSON', '{"a":1}', /p\.json: the file: expected a profile that `weir profile` made, found \{"a":1\}/],
   ])('%s', (_name, text, message) => {
     expect(() => readProfile(file('p.json', text))).toThrow(message)
   })
 
   test('no file', () => {
-    expect(() => readProfile('/nowhere/p.json')).toThrow(/\/nowhere\/p\.json: cannot be read: ENOENT/)
+    expect(() => readProfile('/nowhere/p.json')).toThrow(/\/nowhere\/p\.json: there is no such file/)
   })
 })
 
@@ -70,7 +70,7 @@ test('a file is read again when it has changed', async () => {
   writeFileSync(path, profileText({ ...profile, model: { name: 'm', version: '2' } }))
   utimesSync(path, 1, 1)
   expect(profiles.get(path).model).toEqual({ name: 'm', version: '2' })
-  expect(() => profiles.get('/nowhere')).toThrow('cannot be read')
+  expect(() => profiles.get('/nowhere')).toThrow('/nowhere: there is no such file')
 })
 
 describe('differences', () => {
