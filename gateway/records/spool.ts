@@ -1,6 +1,6 @@
 /**
  * The spool of one sink in one data thread: appends records to a segment of its own, one synchronous write each, so that what `append`
- * accepted is in the kernel when it returns and outlives the process. What it cannot keep it counts, on disk too (`tally.ts`).
+ * accepted is in the kernel when it returns and outlives the process. What it cannot keep it counts, on disk too (`drops.ts`).
  */
 import { join } from 'node:path'
 import type { SpoolConfig } from '../../config/config.ts'
@@ -8,13 +8,13 @@ import type { Clock, Timer } from '../clock.ts'
 import type { Log } from '../plugin.ts'
 import { Cells, reasonIndex, Row } from './cells.ts'
 import { Encoder } from './codec.ts'
+import { Drops } from './drops.ts'
 import { codeOf, type Files, systemFiles, writeAll } from './files.ts'
 import { byAge, fileOf, openName, type SegmentName, segmentOf, tallyFile } from './names.ts'
 import type { LogRecord, OnFull, Records } from './record.ts'
 import { moveTo, takeOver } from './recovery.ts'
 import { Room } from './room.ts'
 import { header } from './segment.ts'
-import { Tally } from './tally.ts'
 
 export interface SpoolDeps {
   readonly clock: Clock
@@ -36,7 +36,6 @@ export interface SpoolPlace {
 const [SPOOL_FULL, DISK, TOO_LARGE] = [reasonIndex('spool_full'), reasonIndex('disk'), reasonIndex('too_large')]
 /** After a failure of the disk records are dropped for this long before it is asked again: a full disk must not make every answer slow. */
 const DISK_PAUSE_MS = 100
-const TALLY_PAUSE_MS = 1000
 /** While so many segments wait, age is no reason to make another one: a sink that is dead for days leaves large files, not many. */
 const MANY_SEGMENTS = 128
 const MIN_SEGMENT_BYTES = 4096
@@ -49,7 +48,7 @@ export class Spool {
   readonly #encoder: Encoder
   readonly #row: Row
   readonly #cells: Cells
-  readonly #tally: Tally
+  readonly #drops: Drops
   readonly #room: Room
   #config: SpoolConfig
   #maxBytes = 0
@@ -59,10 +58,6 @@ export class Spool {
   /** Bytes of the open segment up to its last whole frame. */
   #size = 0
   #age: Timer | null = null
-  /** The tally on disk lacks something. */
-  #behind = false
-  /** When a tally that could not be opened is tried again. */
-  #openTallyAt = 0
   /** When the disk may be asked again; 0 = it works. */
   #pausedUntil = 0
 
@@ -79,8 +74,7 @@ export class Spool {
     this.#room = new Room(clock, this.#cells)
     this.configure(config)
     files.mkdirSync(place.folder, { recursive: true })
-    this.#tally = new Tally(files, join(place.folder, tallyFile(place.boot, place.thread)))
-    this.#openTally()
+    this.#drops = new Drops(place.sink, files, join(place.folder, tallyFile(place.boot, place.thread)), this.#row, { clock, log })
     this.#adopt()
   }
 
@@ -133,8 +127,7 @@ export class Spool {
   close(): void {
     this.seal()
     this.#room.close()
-    if (this.#behind) this.#openTally()
-    this.#tally.close()
+    this.#drops.close()
   }
 
   // ---------------------------------------------------------------- writing
@@ -223,39 +216,9 @@ export class Spool {
     return true
   }
 
-  // ---------------------------------------------------------------- counting
-
   #drop(reason: number): false {
-    const count = this.#row.dropped(reason) + 1
-    try {
-      if (!this.#tally.isOpen && this.#clock.now() >= this.#openTallyAt) this.#openTally()
-      this.#tally.set(reason, count)
-      this.#behind = false
-    } catch {
-      // Counted in memory; the file gets the sum with the next drop that can be written, or at the end.
-      this.#behind = true
-    }
-    this.#row.accepted++
-    this.#row.setDropped(reason, count)
+    this.#drops.add(reason)
     return false
-  }
-
-  /** The file of a thread that died in the middle of counting may be one ahead of the shared cells. */
-  #openTally(): void {
-    this.#tally.close()
-    try {
-      for (const [reason, count] of this.#tally.open().entries()) {
-        const known = this.#row.dropped(reason)
-        if (count > known) {
-          this.#row.accepted += count - known
-          this.#row.setDropped(reason, count)
-        } else if (count < known) this.#tally.set(reason, known)
-      }
-    } catch (error) {
-      this.#tally.close()
-      if (this.#openTallyAt === 0) this.#log.error('what is dropped cannot be counted on disk yet: a kill would forget it', { sink: this.#place.sink, reason: codeOf(error) })
-      this.#openTallyAt = this.#clock.now() + TALLY_PAUSE_MS
-    }
   }
 
   /** What a thread that died left open. */
