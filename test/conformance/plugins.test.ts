@@ -1,5 +1,6 @@
 /** What holds for every plugin, whoever writes it: the rules of `gateway/plugin.ts` and CONTRIBUTING. */
 import { readFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
 import { Check } from 'typebox/schema'
 import { describe, expect, test } from 'vitest'
 import type { JsonSchema } from '../../config/shape.ts'
@@ -8,9 +9,11 @@ import { NESTING, type Plugin } from '../../gateway/plugin.ts'
 import tenant_tag from '../../config/examples/plugins/tenant_tag.ts'
 import { generatePlugins, pluginNames } from '../../plugins/generate.ts'
 import { plugins } from '../../plugins/index.ts'
-import { pipelineTest, pluginTest } from '../plugin_test.ts'
+import { readProfile } from '../../gateway/profile/check.ts'
+import { pipelineTest, pluginTest, type Setup } from '../plugin_test.ts'
 
 const FOLDER = new URL('../../plugins/', import.meta.url)
+const PROFILE = readProfile(fileURLToPath(new URL('../../config/examples/profiles/churn.json', import.meta.url)))
 const all: readonly Plugin[] = [...plugins.values(), tenant_tag as unknown as Plugin]
 
 test('the registry holds every file of the folder, under its own name', async () => {
@@ -31,6 +34,7 @@ function options(schema: JsonSchema, path: string): { path: string; schema: Json
 describe.each(all.map((plugin) => [plugin.name, plugin] as const))('%s', (name, plugin) => {
   const schema = plugin.config as JsonSchema
   const sends: Readonly<Record<string, Send>> = { candidate: () => reply(200, 'candidate') }
+  const setup: Setup = { backends: sends, records: { lake: { append: () => true, room: () => null } }, profile: PROFILE }
 
   test('has a name that is a YAML key, a summary of one sentence, a stability and a way to fail', () => {
     expect(name).toMatch(/^[a-z][a-z0-9]*(_[a-z0-9]+)*$/)
@@ -64,7 +68,7 @@ describe.each(all.map((plugin) => [plugin.name, plugin] as const))('%s', (name, 
 
   test('has an example that is valid, builds, runs an exchange, and closes twice without a timer left', async () => {
     expect(Check(plugin.config, plugin.example)).toBe(true)
-    const bench = await pluginTest(plugin, plugin.example, { backends: sends })
+    const bench = await pluginTest(plugin, plugin.example, setup)
     const { answer } = await bench.run({ headers: ['x-user-id', 'a', 'x-api-key', 'key-of-acme'] })
     expect(answer.status).toBe(200)
     expect(bench.metric('weir_plugin_errors_total')).toBe(0)
@@ -75,10 +79,10 @@ describe.each(all.map((plugin) => [plugin.name, plugin] as const))('%s', (name, 
 
   test('builds twice in one route apart, unless it wraps the backend call', async () => {
     const twice = [plugin, plugin].map((one) => [one, one.example] as const)
-    const { route } = await pluginTest(plugin, plugin.example, { backends: sends })
+    const { route } = await pluginTest(plugin, plugin.example, setup)
     const wraps = route.send !== route.backend.send && route.request === null && route.requestBody === null
-    if (wraps) await expect(pipelineTest(twice, { backends: sends })).rejects.toMatchObject({ name: 'BuildProblem' })
-    else expect((await pipelineTest(twice, { backends: sends })).route.plugins).toEqual([name, `${name}#2`])
+    if (wraps) await expect(pipelineTest(twice, setup)).rejects.toMatchObject({ name: 'BuildProblem' })
+    else expect((await pipelineTest(twice, setup)).route.plugins).toEqual([name, `${name}#2`])
   })
 
   test('has metrics with closed labels and conventional names', () => {
