@@ -31,6 +31,7 @@ async function make(order: ProfileOrder, terminal: Terminal): Promise<void> {
   const source = { file: order.data.map((path) => basename(path)).join(', '), sha256: await sha256Of(files) }
   const bar = progressBar(table.progress, terminal)
   const made = await buildProfile(table, { ...order, ...(predictions !== null && { predictions }) }, source, bar.tick).finally(bar.end)
+  if (made.source.rows === 0) throw new DataError(`${order.data.join(', ')}: expected rows, found none: of no data there is nothing to tell`)
   refuseUnknown(order.columns, Object.keys(made.features))
   for (const note of table.notes) terminal.error(`weir: ${note}\n`)
   const text = profileText(made)

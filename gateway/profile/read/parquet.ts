@@ -25,6 +25,8 @@ export async function openParquet(file: string, names: readonly string[] | null)
   const wanted = new Wanted(names)
   progressOf(file)
   const source = await tell(file, () => asyncBufferFromFile(file))
+  // Twice its mark and the length of its footer; of less the reader says that an offset is out of bounds.
+  if (source.byteLength < 12) throw new DataError(`${file}: expected Parquet, found a file of ${source.byteLength} bytes`)
   const metadata = await tell(file, () => parquetMetadataAsync(source))
   refuseCodecs(file, metadata)
   const columns = parquetSchema(metadata).children.map(({ element }) => element.name).filter((name) => wanted.touches(name))
@@ -54,7 +56,7 @@ async function tell<T>(where: string, run: () => Promise<T>): Promise<T> {
   try {
     return await run()
   } catch (error) {
-    throw new DataError(`${where}: cannot be read as Parquet: ${(error as Error).message}`, { cause: error })
+    throw new DataError(`${where}: cannot be read as Parquet, whole and not cut short: ${(error as Error).message}`, { cause: error })
   }
 }
 
