@@ -1,10 +1,12 @@
-import { type Compared, DriftState, PARTS } from '../gateway/monitor/drift/drift.ts'
+import { type Compared, PARTS } from '../gateway/monitor/drift/drift.ts'
 import { bytesOf, type DriftMemory, DriftMonitor, layoutOf, scoresOf, SHARE_NAMES } from '../gateway/monitor/drift/monitor.ts'
 import { Options } from '../gateway/monitor/drift/options.ts'
 import { chosen, MAX_QUESTIONS, modelOf, type OutlierModel, ScoreReader } from '../gateway/monitor/drift/outlier_model.ts'
 import { Rates } from '../gateway/monitor/drift/rates.ts'
+import { DriftState } from '../gateway/monitor/drift/state.ts'
 import { complaintOf, timesOf } from '../gateway/monitor/drift/times.ts'
 import { planOf, SHARES, STATISTICS, type Watched } from '../gateway/monitor/drift/watched.ts'
+import { OUTCOMES, remember } from '../gateway/monitor/remember.ts'
 import { rowCount } from '../gateway/payload/columns.ts'
 import { Aside, type Exchange, headers, type Hooks, plugin, type Static, WeirError } from '../gateway/plugin.ts'
 import { sampled } from '../gateway/stats/sample.ts'
@@ -33,7 +35,8 @@ export default plugin({
     outlier_model_total: { type: 'counter', help: 'Requests of the sample, by what became of the question to the outlier model; skipped: too many were under way, or it was not available.', labels: { outcome: ['scored', 'skipped', 'failed'] } },
     outlier_model_rows_total: { type: 'counter', help: 'Rows that the outlier model scored.', labels: { verdict: ['inlier', 'outlier'] } },
     score: { type: 'gauge', help: 'Of the last window against the training data: distances without what chance explains, and shares. NaN: nothing to compare.', labels: { feature: 'config', statistic: [...STATISTICS, ...SHARE_NAMES] } },
-    state: { type: 'gauge', help: '0 = as expected, 1 = alarm, 2 = too few rows to tell, 3 = the column never came.', labels: { feature: 'config' } },
+    state: { type: 'gauge', help: 'State of a feature: 0 = as expected, 1 = alarm, 2 = too few rows to tell, 3 = the column never came.', labels: { feature: 'config' } },
+    snapshots_total: { type: 'counter', help: 'With `state`: what is remembered, written once a minute and at the end, and read at the start; not_restored: damaged, or of other options.', labels: { outcome: OUTCOMES } },
     alarms: { type: 'gauge', help: 'Causes of alarms that are on now.' },
   },
 
@@ -49,8 +52,10 @@ export default plugin({
     const key = layoutOf(plan, times)
     const memory = await memoryOf()
     const options = { budget: config.alarm_budget, persistence: config.persistence, share: config.shares / 100, fence: config.outliers.fence, model: config.outliers.model === undefined ? null : modelOf(config.outliers.model, profile.source.rows), compared: new Set<Compared>(config.compare) }
-    const rates = config.rates.length === 0 ? null : host.keep(`rates ${key} ${config.rates.join()} ${config.alarm_budget}`, () => new Rates(plan, times, config.rates, config.alarm_budget / PARTS))
+    const ratesKey = `rates ${key} ${config.rates.join()} ${config.alarm_budget}`
+    const rates = config.rates.length === 0 ? null : host.keep(ratesKey, () => new Rates(plan, times, config.rates, config.alarm_budget / PARTS))
     const monitor = new DriftMonitor(plan, times, options, memory, host.keep(`state ${key}`, () => new DriftState()), { matrix: config.columns ?? null, rates })
+    const remembered = await remember(host, 'drift', monitor.memory(ratesKey), config.save_every, (outcome) => host.metrics.snapshots_total({ outcome }).add())
     const rows = host.metrics.rows_total()
     const unreadable = { request: host.metrics.unreadable_total({ side: 'request' }), answer: host.metrics.unreadable_total({ side: 'answer' }) }
     const outliers = new Map(plan.features.filter(({ side }) => side === 'output').map((watched) => [watched, host.metrics.outliers_total({ feature: watched.name })]))
@@ -180,6 +185,12 @@ export default plugin({
       } : scoring !== null && { requestBody: () => undefined }),
       ...(plan.outputs.length > 0 && { responseBody: countAnswer }),
       ...scoring,
+      ...(remembered !== null && {
+        async close(): Promise<void> {
+          scoring?.close()
+          await remembered.close()
+        },
+      }),
       ...(rates !== null && {
         done(x: Exchange): void {
           monitor.exchange(host.now() - x.started, x.status === 0 || x.status >= 500, host.wall())

@@ -140,12 +140,13 @@ async function freshOf(host: Keeping, sections: readonly Section[]): Promise<(re
 /** @returns whether the file has what was not restored */
 async function restore({ log }: Keeping, path: string, sections: readonly Section[], told: (outcome: Outcome) => void): Promise<boolean> {
   try {
-    const taken = await readSnapshot(path, sections)
-    if (taken === null) return false
-    const left = sections.filter((section) => !taken.includes(section)).map(({ name }) => name)
-    for (const section of sections) told(taken.includes(section) ? 'restored' : 'not_restored')
-    if (left.length > 0) log.warn('what was remembered under other options begins anew', { of: left })
-    return left.length > 0
+    const found = await readSnapshot(path, sections)
+    if (found === null) return false
+    const { taken, other } = found
+    for (const _ of taken) told('restored')
+    for (const _ of other) told('not_restored')
+    if (other.length > 0) log.warn('what was remembered under other options begins anew', { of: other.map(({ name }) => name) })
+    return other.length > 0
   } catch (error) {
     for (const _ of sections) told('not_restored')
     log.warn('what was remembered cannot be read and begins anew; the file is set aside', { error: wordOf(error) })

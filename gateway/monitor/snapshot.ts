@@ -92,11 +92,17 @@ function u32(value: number): Buffer {
   return bytes
 }
 
+export interface Taken {
+  readonly taken: readonly Section[]
+  /** Those that the file has in another layout. */
+  readonly other: readonly Section[]
+}
+
 /**
  * Gives frames to the sections whose layout is the file's.
- * @returns those that took theirs; null: there is no file @throws when it is damaged, and then nobody took anything
+ * @returns null: there is no file @throws when it is damaged, and then nobody took anything
  */
-export async function readSnapshot(path: string, sections: readonly Section[]): Promise<readonly Section[] | null> {
+export async function readSnapshot(path: string, sections: readonly Section[]): Promise<Taken | null> {
   const file = await open(path, 'r').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return null
     throw error
@@ -107,7 +113,8 @@ export async function readSnapshot(path: string, sections: readonly Section[]): 
     const head = await headOf(file)
     const takers = head.sections.map(({ name, layout }) => sections.find((section) => section.name === name && section.layout === layout) ?? null)
     await deal(file, MAGIC.length + 4 + (await lengthAt(file, MAGIC.length)), length, takers)
-    return takers.filter((taker) => taker !== null)
+    const taken = takers.filter((taker) => taker !== null)
+    return { taken, other: sections.filter((section) => !taken.includes(section) && head.sections.some(({ name }) => name === section.name)) }
   } finally {
     await file.close()
   }

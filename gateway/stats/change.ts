@@ -26,6 +26,16 @@ export class Cusum {
     return Math.max(this.#up, this.#down)
   }
 
+  /** All that it knows. */
+  get sums(): readonly [up: number, down: number] {
+    return [this.#up, this.#down]
+  }
+
+  set sums([up, down]: readonly [up: number, down: number]) {
+    this.#up = up
+    this.#down = down
+  }
+
   /** Begins anew after an alarm. @param z standardised by what is expected */
   update(z: number): Change {
     this.#up = Math.max(0, this.#up + z - this.#k)

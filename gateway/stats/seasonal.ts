@@ -38,6 +38,20 @@ export class Seasonal {
     this.#variances = new Float64Array(slots)
   }
 
+  /** All that it knows: three numbers, then the slots. */
+  get numbers(): Float64Array {
+    const numbers = new Float64Array(3 + 3 * this.#slots)
+    numbers.set([this.#open, this.#sum, this.#count])
+    ;[this.#seasons, this.#means, this.#variances].forEach((slots, i) => numbers.set(slots, 3 + i * this.#slots))
+    return numbers
+  }
+
+  /** @param numbers of another one with as many slots */
+  set numbers(numbers: Float64Array) {
+    ;[this.#open, this.#sum, this.#count] = [numbers[0]!, numbers[1]!, numbers[2]!]
+    ;[this.#seasons, this.#means, this.#variances].forEach((slots, i) => slots.set(numbers.subarray(3 + i * this.#slots, 3 + (i + 1) * this.#slots)))
+  }
+
   /** Values of one slot of one season are averaged; it counts when the next one begins. @param time milliseconds of the wall clock, ascending; what is late belongs to the open slot */
   add(time: number, value: number): void {
     const slot = Math.floor(time / this.#slot_ms)

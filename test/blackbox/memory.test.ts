@@ -1,10 +1,12 @@
 /** What monitors remember, over sockets and signals: processes one after the other with the same `state`. */
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { startWeir, type Weir } from './weir.ts'
+import { MAIN, startWeir, type Weir } from './weir.ts'
 
 let folder: string
 const started: Weir[] = []
@@ -91,5 +93,41 @@ routes:
     expect(outcomes.filter(({ accepted }) => accepted === 1)).toHaveLength(19)
     expect(outcomes.filter(({ duplicate }) => duplicate === 1)).toHaveLength(1)
     expect(readdirSync(join(folder, 'state', 'plugins', 'one', 'labels'))).toContain('labels.memory')
+  })
+})
+
+describe('drift', () => {
+  it('knows what was counted before, and counts on', { timeout: 60_000 }, async () => {
+    const [data, profile] = [join(folder, 'train.csv'), join(folder, 'profile.json')]
+    writeFileSync(data, `amount,plan\n${Array.from({ length: 500 }, (_, i) => `${i % 97},${i % 3 === 0 ? 'plus' : 'basic'}`).join('\n')}\n`)
+    await promisify(execFile)(process.execPath, [MAIN, 'profile', data, '-o', profile])
+    const yaml = `
+backends: { up: { answer: { rows: { score: 0.5 } } } }
+routes: [{ name: one, match: { path: /one }, backend: up, format: rows, plugins: [{ drift: { profile: ${profile}, window: 1m, save_every: 1s } }] }]
+`
+    const rows = async (weir: Weir): Promise<number> => {
+      const { stretches } = (await (await fetch(`http://127.0.0.1:${weir.admin}/routes/one/drift/cells`)).json()) as { stretches: [number, [number, number][]][] }
+      return stretches.reduce((sum, [, cells]) => sum + (cells.find(([position]) => position === 0)?.[1] ?? 0), 0)
+    }
+    const ask = async (weir: Weir, count: number): Promise<void> => {
+      for (let i = 0; i < count; i++) await (await send(weir, '/one', { amount: i, plan: 'basic' })).arrayBuffer()
+    }
+    const first = await start(yaml, 3)
+    await ask(first, 30)
+    expect(await first.stop()).toBe(0)
+    const second = await start(yaml, 2)
+    await ask(second, 12)
+    await expect.poll(() => rows(second), { timeout: 20_000, interval: 200 }).toBe(42)
+    // A save that began after that.
+    const saves = async () => (await second.metrics()).sum('weir_drift_snapshots_total', { outcome: 'saved' })
+    const until = (await saves()) + 2
+    await expect.poll(async () => {
+      await ask(second, 1)
+      return saves()
+    }, { timeout: 20_000, interval: 200 }).toBeGreaterThanOrEqual(until)
+    await kill(second)
+    const third = await start(yaml, 1)
+    await expect.poll(() => rows(third), { timeout: 20_000, interval: 200 }).toBeGreaterThanOrEqual(42)
+    expect((await third.metrics()).sum('weir_drift_snapshots_total', { outcome: 'restored' })).toBe(1)
   })
 })

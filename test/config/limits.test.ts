@@ -50,6 +50,7 @@ const NO_LIMITS: Readonly<Record<string, string>> = {
   'plugins.labels.window': 'what is looked at',
   'plugins.labels.span': 'what is looked at',
   'plugins.labels.delay': 'when',
+  'plugins.drift.save_every': 'how often',
   'plugins.labels.save_every': 'how often',
   'plugins.fault.delay.fixed': 'what is done on purpose',
   'plugins.fault.cut.after': 'what is done on purpose',

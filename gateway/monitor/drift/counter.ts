@@ -12,6 +12,8 @@ import { type Plan, SPECIALS, type Watched } from './watched.ts'
 /** Slots of a thread: the one that is written, and some that nobody summed yet. */
 export const LIVE = 4
 export const [ROWS, REQUESTS, UNREADABLE] = [0, 1, 2]
+/** Behind those of `rates.ts` and `outlier_model.ts`. */
+const ANSWERS = 9
 export const [NULLS, ABSENT, NAN, INFINITE, WRONG, UNSEEN, SENTINEL] = SPECIALS.map((_, i) => i) as unknown as readonly [number, number, number, number, number, number, number]
 const LAST = GRID_CELLS - 1
 
@@ -56,6 +58,7 @@ export class Counter {
   }
 
   answer(view: FeatureView): void {
+    this.#cells[ANSWERS]!++
     if (this.#inputs.length === 0) this.#cells[ROWS]! += view.rows
     this.#count(this.#outputs, view)
   }

@@ -13,8 +13,9 @@ import { ABSENT, NAN, ROWS } from './counter.ts'
 import { findings, LEAST_ROWS, type Level, type Limits } from './findings.ts'
 import type { History } from './history.ts'
 import type { Rates } from './rates.ts'
-import { Judge, type Outcome } from './judge.ts'
-import { type Learned, modelFindings, type OutlierModel } from './outlier_model.ts'
+import type { Outcome } from './judge.ts'
+import { modelFindings, type OutlierModel } from './outlier_model.ts'
+import { addName, type DriftState, type Judged } from './state.ts'
 import { SEASONS, type Times } from './times.ts'
 import { type Plan, SPECIALS, type Statistic, STATISTICS, type Watched } from './watched.ts'
 
@@ -34,36 +35,6 @@ export interface DriftOptions {
 
 export type Compared = 'training' | 'previous' | 'seasons' | 'last_week'
 
-/** One stretch of time that was judged. */
-export interface Judged {
-  readonly from: number
-  readonly to: number
-  readonly rows: number
-  readonly cells: Uint32Array
-}
-
-/** What outlives a reload. */
-export class DriftState {
-  readonly judge = new Judge()
-  /** Begin of the first chunk with rows; NaN before. */
-  began = NaN
-  /** Number of the last window and chunk that were closed; NaN before. */
-  window = NaN
-  chunk = NaN
-  last: Judged | null = null
-  previous: Judged | null = null
-  season: Judged | null = null
-  /** By feature: texts that are not listed, with counts, of this season and of the one before. */
-  names: Map<string, number>[] = []
-  older: Map<string, number>[] = []
-  namesSince = NaN
-  /** Of `DriftOptions.model`. */
-  outliers: Learned | null = null
-  /** Features that had a value at some time. */
-  readonly met = new Set<number>()
-}
-
-const NAMES = 50
 /** A third of the budget is for windows, for seasons, for rates. */
 export const PARTS = 3
 /** However few moments of judgement a week has. */
@@ -76,6 +47,7 @@ export class Drift {
   readonly state: DriftState
   readonly #history: History
   readonly #rates: Rates | null
+  #ticks = 0
 
   /** @param rates null: none are watched */
   constructor(plan: Plan, times: Times, options: DriftOptions, history: History, state: DriftState, rates: Rates | null = null) {
@@ -101,6 +73,7 @@ export class Drift {
   tick(now: number): Outcome {
     const { window, chunk, grace } = this.times
     const { state } = this
+    this.#ticks++
     this.#history.fold(now, (feature, text, count) => this.#named(feature, text, count))
     const outcome: Outcome = { alarms: [], ended: [] }
     const [closedChunk, closedWindow] = [Math.floor((now - grace) / chunk) - 1, Math.floor((now - grace) / window) - 1]
@@ -117,6 +90,11 @@ export class Drift {
       state.chunk = closedChunk
     }
     return outcome
+  }
+
+  /** Calls of `tick`: what was copied before the last one does not fit what is copied after it. */
+  get ticks(): number {
+    return this.#ticks
   }
 
   #closeWindow(window: number): Outcome {
@@ -227,8 +205,7 @@ export class Drift {
   }
 
   #named(feature: number, text: string, count: number): void {
-    const names = (this.state.names[feature] ??= new Map())
-    if (names.has(text) || names.size < NAMES) names.set(text, (names.get(text) ?? 0) + count)
+    addName((this.state.names[feature] ??= new Map()), text, count)
   }
 
   #turnNames(time: number): void {

@@ -9,7 +9,7 @@ import { Names } from './names.ts'
 import { addInto, Ring, ringBytes } from './ring.ts'
 import { type Times, SEASONS, STRETCHES } from './times.ts'
 import { groupsOf } from './groups.ts'
-import type { Plan, Watched } from './watched.ts'
+import { HEAD, type Plan, type Watched } from './watched.ts'
 
 /** Beyond, the file is refused: some 2,200 numeric features and two threads. */
 export const MAX_MEMORY = 256 * 2 ** 20
@@ -57,6 +57,46 @@ export class History {
         for (const { order, values } of this.#plan.features) if (values !== null) this.#names[p]!.read(stamp, order, (text, count) => named(order, text, count))
       }
     })
+  }
+
+  /** What was not summed yet, all threads together, by stretch. */
+  pending(): Map<number, Uint32Array> {
+    const sums = new Map<number, Uint32Array>()
+    this.#eachPending((stamp, p) => {
+      if (!sums.has(stamp)) sums.set(stamp, new Uint32Array(this.#plan.words))
+      addInto(sums.get(stamp)!, this.#parts[p]!.at(stamp)!)
+    })
+    return sums
+  }
+
+  /** Texts of it of one feature. */
+  pendingNames(feature: number, found: (text: string, count: number) => void): void {
+    this.#eachPending((stamp, p) => this.#names[p]!.read(stamp, feature, found))
+  }
+
+  /** As if it had been counted by the thread of this part. */
+  putBack(stamp: number, part: number, cells: Uint32Array): void {
+    this.#parts[part]!.open(stamp).set(cells)
+  }
+
+  /** What was summed, ring by ring; of a part's width, of groups the last. */
+  get rings(): readonly Ring[] {
+    return [this.#stretches, this.#chunks, this.#past]
+  }
+
+  #eachPending(each: (stamp: number, part: number) => void): void {
+    this.#parts.forEach((part, p) => {
+      for (let slot = 0; slot < LIVE; slot++) {
+        const stamp = part.stampOf(slot)
+        if (stamp !== 0 && this.#taken[p * LIVE + slot] !== stamp) each(stamp, p)
+      }
+    })
+  }
+
+  /** Changes with whatever is counted. */
+  version(): string {
+    const heads = this.#parts.flatMap((part) => Array.from({ length: LIVE }, (_, slot) => `${part.stampOf(slot)} ${part.at(part.stampOf(slot))?.subarray(0, HEAD).reduce((sum, count) => sum + count, 0)}`))
+    return heads.join()
   }
 
   /** Sum of the stretches that begin in [from, to). @returns null when there are none */

@@ -66,7 +66,8 @@ const OVER = 0.01
 
 export class Judge {
   readonly active = new Map<string, Active>()
-  readonly #hits = new Map<string, number>()
+  /** Moments in a row with a finding, by level and cause. */
+  readonly hits = new Map<string, number>()
 
   /** @param q expected share of moments with an alarm when nothing drifts @param persistence moments in a row @param season milliseconds */
   moment(findings: readonly Finding[], time: number, q: number, persistence: number, season: number): Outcome {
@@ -75,13 +76,13 @@ export class Judge {
     findings.forEach((finding, i) => {
       if (!finding.enough) return
       const hit = adjusted[i]! <= q && finding.effect >= finding.threshold
-      if (!hit && this.active.size === 0 && this.#hits.size === 0) return
+      if (!hit && this.active.size === 0 && this.hits.size === 0) return
       const { watched, cause, level } = finding
       const key = `${cause} ${watched.name}`
       const known = this.active.get(key)
-      const hits = hit ? (this.#hits.get(`${level} ${key}`) ?? 0) + 1 : 0
-      if (hit) this.#hits.set(`${level} ${key}`, hits)
-      else this.#hits.delete(`${level} ${key}`)
+      const hits = hit ? (this.hits.get(`${level} ${key}`) ?? 0) + 1 : 0
+      if (hit) this.hits.set(`${level} ${key}`, hits)
+      else this.hits.delete(`${level} ${key}`)
       if (hit && known !== undefined) known.seen = time
       else if (hits >= persistence + (level === 'window' && cause === 'distribution' ? 1 : 0)) this.#raise(key, finding, time, outcome)
       else if (known !== undefined && this.#over(known, finding, time, season)) {

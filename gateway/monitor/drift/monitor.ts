@@ -2,9 +2,11 @@
 import type { Columns } from '../../payload/columns.ts'
 import { featureReader, type FeatureReader } from '../../payload/features.ts'
 import { hash53 } from '../../stats/hash.ts'
+import type { Memory } from '../remember.ts'
 import { Counter, partBytes } from './counter.ts'
-import { Drift, type DriftOptions, type DriftState } from './drift.ts'
+import { Drift, type DriftOptions } from './drift.ts'
 import { History, historyBytes, memoryOf } from './history.ts'
+import { sectionsOf } from './image.ts'
 import type { Outcome } from './judge.ts'
 import { type Cells, cellsOf } from './merge.ts'
 import { type Fence, fenceOf, outlierCount } from './outliers.ts'
@@ -12,6 +14,7 @@ import { countScores } from './outlier_model.ts'
 import { countExchange, type Rates } from './rates.ts'
 import { reportOf, type Status, statusOf } from './report.ts'
 import { shareCounts } from './shares.ts'
+import type { DriftState } from './state.ts'
 import type { Times } from './times.ts'
 import { type Plan, SHARES, type Share, type Statistic, type Watched } from './watched.ts'
 
@@ -38,6 +41,8 @@ export function bytesOf(plan: Plan, times: Times, threads: number): { readonly p
 
 export class DriftMonitor {
   readonly drift: Drift
+  readonly #history: History
+  readonly #mine: number
   readonly #counter: Counter
   readonly #inputs: FeatureReader
   readonly #outputs: FeatureReader
@@ -48,7 +53,9 @@ export class DriftMonitor {
 
   /** @param matrix names of the columns of the model's matrix, where requests are one tensor; null: the input features */
   constructor(plan: Plan, times: Times, options: DriftOptions, memory: DriftMemory, state: DriftState, { matrix, rates }: { readonly matrix: readonly string[] | null; readonly rates: Rates | null }) {
-    this.drift = new Drift(plan, times, options, new History(plan, times, memory.all, memory.history), state, rates)
+    this.#history = new History(plan, times, memory.all, memory.history)
+    this.#mine = memory.all.indexOf(memory.mine)
+    this.drift = new Drift(plan, times, options, this.#history, state, rates)
     this.#counter = new Counter(plan, memory.mine)
     this.#inputs = featureReader(plan.inputs, matrix ?? plan.inputs)
     this.#outputs = featureReader(plan.outputs)
@@ -126,6 +133,13 @@ export class DriftMonitor {
 
   cells(): Cells {
     return cellsOf(this.#layout, this.drift.times.stretch, this.drift.plan.words, this.drift.stretches())
+  }
+
+  /** What outlives the process, and a text that changes with it. @param rates stands for the options of the rates */
+  memory(rates: string): Memory {
+    const { state } = this.drift
+    const sections = sectionsOf(this.drift, this.#history, this.#mine, this.#layout, this.#rates === null ? null : { rates: this.#rates, layout: rates })
+    return { sections, version: () => `${state.window} ${state.chunk} ${this.#history.version()}` }
   }
 
   #turn(wall: number): void {

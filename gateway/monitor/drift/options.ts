@@ -1,5 +1,6 @@
 /** What can be said about drift in a configuration. */
 import { BackendName, Defaulted, Duration, FilePath, Percent, Type } from '../../plugin.ts'
+import { AlarmBudget, MatrixColumns } from '../options.ts'
 import { RATES } from './rates.ts'
 import { STATISTICS } from './watched.ts'
 
@@ -51,20 +52,21 @@ export const Options = Type.Object(
       }),
     ),
     season: Defaulted(Duration({ description: 'After so long the hours of the traffic repeat themselves: 1d, or 7d where weekends differ much. At most 7d.', default: '1d' })),
-    alarm_budget: Defaulted(Type.Number({ description: 'False alarms a week to be expected at most, over all that this plugin judges on the route.', default: 1, exclusiveMinimum: 0, maximum: 1000 })),
+    alarm_budget: AlarmBudget,
     persistence: Defaulted(Type.Integer({ description: 'Windows (or judgements of a season) in a row that must show a change before it is an alarm.', default: 1, minimum: 1, maximum: 100 })),
     shares: Defaulted(Percent({ description: 'By how much a share of nulls, NaN, infinite, mistyped, default or outlying values has to rise to matter. Of unlisted values a tenth of a per cent, or twice what the training data lets expect, is enough.', default: '1%' })),
     compare: Defaulted(Type.Array(Type.Enum(COMPARED, { description: 'The other side.' }), { description: 'What distributions are compared with. `training` and `seasons` (the same time in at least two earlier seasons) raise alarms, `previous` (the window before) and `last_week` are shown.', default: [...COMPARED], maxItems: 4 })),
     features: Defaulted(Type.Record(Type.String({ maxLength: 256 }), Feature, { description: 'Columns of the profile that are judged otherwise.', default: {}, maxProperties: 10_000 })),
     outputs: Defaulted(Type.Boolean({ description: 'Whether answers are watched where the profile has predictions: they are then held until they are whole.', default: true })),
     outliers: Defaulted(Outliers),
+    save_every: Defaulted(Duration({ description: 'With `state`: how often counts of windows and seasons, and alarms that are on, are written there, if something changed; at least 1s. They survive a stop, and of a kill all but what came since. With other columns, grids or times they begin anew.', default: '1m' })),
     rates: Defaulted(
       Type.Array(Type.Enum(RATES, { description: 'A rate.' }), {
         description: 'Rates that are compared with the same time in earlier seasons, at least two, by CUSUM: `traffic` (requests), `latency`, `errors` (5xx, or no answer), `defaults` (values that are missing or stand for "not known").',
         default: [], maxItems: 4,
       }),
     ),
-    columns: Type.Optional(Type.Array(Type.String({ description: 'A feature.', minLength: 1 }), { description: 'Features in the order of the model\'s matrix, where requests are one tensor. Default: those of the profile.', minItems: 1, maxItems: 65_536 })),
+    columns: MatrixColumns('those of the profile'),
   },
   { additionalProperties: false },
 )

@@ -21,6 +21,8 @@ export type Rate = (typeof RATES)[number]
 
 const [ANSWERED, ERRORS, LATENCY, LATENCY_HIGH] = [3, 4, 5, 6]
 const CARRY = 2 ** 26
+/** Numbers of a rate beside those of its seasons. */
+const OWN = 8
 const PARTS_OF_OCTAVE = 16
 /** Half of the shift to be found, in standard deviations. */
 const ALLOWANCE = 0.5
@@ -81,6 +83,28 @@ export class Rates {
     return this.#watches.flatMap((watch) => this.#judge(watch, words, from, to))
   }
 
+  /** Of each rate, all that it knows. */
+  get numbers(): Float64Array[] {
+    return this.#watches.map(({ seasonal, cusum, since, mean, last }) => {
+      const usual = seasonal.numbers
+      const numbers = new Float64Array(OWN + usual.length)
+      numbers.set([...cusum.sums, since ?? NaN, mean, last?.value ?? NaN, last?.expected ?? NaN, last?.sd ?? NaN, last?.statistic ?? NaN])
+      numbers.set(usual, OWN)
+      return numbers
+    })
+  }
+
+  /** @param numbers of a rate of another one with the same rates and times */
+  restore(i: number, numbers: Float64Array): void {
+    const watch = this.#watches[i]!
+    const [up, down, since, mean, value, expected, sd, statistic] = numbers as unknown as readonly [number, number, number, number, number, number, number, number]
+    watch.cusum.sums = [up, down]
+    watch.since = known(since)
+    watch.mean = mean
+    watch.last = Number.isNaN(value) ? null : { value, expected: known(expected), sd: known(sd), statistic }
+    watch.seasonal.numbers = numbers.subarray(OWN)
+  }
+
   report(): unknown[] {
     return this.#watches.map(({ rate, last, since }) => ({ rate, limit: this.limit, ...last, alarm_since: since === null ? null : new Date(since).toISOString() }))
   }
@@ -126,6 +150,10 @@ function readingOf(rate: Rate, words: Uint32Array, plan: Plan): Reading | null {
   if (rate === 'errors') return share(words[ERRORS]!, answered)
   const value = ((words[LATENCY_HIGH]! * CARRY + words[LATENCY]!) / PARTS_OF_OCTAVE / answered) * Math.LN2
   return { value, noise: 1 / Math.sqrt(answered), words: `geometric mean ${short(Math.expm1(value))} ms of ${answered}` }
+}
+
+function known(number: number): number | null {
+  return Number.isNaN(number) ? null : number
 }
 
 function traffic(requests: number): Reading {

@@ -1,6 +1,7 @@
 /** What the engine knows, as plain data: for `GET /state`, for backtests, for people. */
 import type { Comparison } from './compare.ts'
-import type { Compared, Drift, Judged } from './drift.ts'
+import type { Compared, Drift } from './drift.ts'
+import type { Judged } from './state.ts'
 import { LEAST_ROWS } from './findings.ts'
 import { modelReport } from './outlier_model.ts'
 import { shareCounts } from './shares.ts'

@@ -1,6 +1,7 @@
 /** Drift driven directly: rows in, a clock of its own, alarms out. */
 import { Counter, partBytes } from '../../../gateway/monitor/drift/counter.ts'
-import { Drift, type DriftOptions, DriftState } from '../../../gateway/monitor/drift/drift.ts'
+import { Drift, type DriftOptions } from '../../../gateway/monitor/drift/drift.ts'
+import { DriftState } from '../../../gateway/monitor/drift/state.ts'
 import { History, historyBytes } from '../../../gateway/monitor/drift/history.ts'
 import { type Times, timesOf } from '../../../gateway/monitor/drift/times.ts'
 import { type Plan, planOf, type Rule } from '../../../gateway/monitor/drift/watched.ts'
