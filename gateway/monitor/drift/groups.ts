@@ -1,5 +1,6 @@
 /** Counts of a feature in the groups that its distribution is compared in. */
 import { countGroups } from '../../stats/groups.ts'
+import { shown } from '../words.ts'
 import type { Watched } from './watched.ts'
 
 /** Numbers in about ten groups of equal mass and what is outside; categories one by one. @param cells value cells of the feature */
@@ -9,7 +10,7 @@ export function groupsOf({ numeric }: Watched, cells: Uint32Array): Float64Array
 
 /** What the i-th group is called in a sentence. */
 export function groupName({ numeric, labels }: Watched, i: number): string {
-  if (numeric === null) return `"${(labels[i] ?? '').slice(0, 64)}"`
+  if (numeric === null) return shown(labels[i] ?? '')
   const { edges } = numeric.groups
   const [low, high] = [valueAt(numeric, edges[i]!), valueAt(numeric, edges[i + 1]!)]
   if (low === -Infinity) return `below ${short(high)}`

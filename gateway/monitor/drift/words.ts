@@ -1,6 +1,6 @@
 /** Why a feature is not what it was, in sentences with the numbers. */
 import { Grid, GRID_CELLS, lowerEdge, upperEdge } from '../../stats/grid.ts'
-import { percent } from '../words.ts'
+import { percent, shown } from '../words.ts'
 import type { Comparison } from './compare.ts'
 import { short } from './groups.ts'
 import type { ShareCount } from './shares.ts'
@@ -17,7 +17,7 @@ const SAYS: Readonly<Record<Share, string>> = {
 
 /** @param names unlisted values with their counts, the most frequent first */
 export function shareWords({ name, sentinels }: Watched, { share, count, of, expected, expectedOf }: ShareCount, names: readonly (readonly [string, number])[]): string {
-  const listed = share === 'unseen_share' ? names.slice(0, 3).map(([text, n]) => `"${text}" about ${n} times`) : share === 'sentinel_share' ? [...sentinels].map((value) => JSON.stringify(value)) : []
+  const listed = share === 'unseen_share' ? names.slice(0, 3).map(([text, n]) => `${shown(text)} about ${n} times`) : share === 'sentinel_share' ? [...sentinels].map(shown) : []
   const which = listed.length === 0 ? '' : ` (${listed.join(', ')})`
   const everywhere = count === of ? 'every one of' : `${count} of`
   return `"${name}" ${SAYS[share]}${which} in ${everywhere} ${of} rows (${percent(count / of)}), in the training data in ${expected} of ${expectedOf} (${percent(expectedOf === 0 ? 0 : expected / expectedOf)})`
