@@ -75,7 +75,7 @@ describe('layout', () => {
   })
 
   test('what is no Parquet, or only its beginning', async () => {
-    await expect(read(file('a.parquet', 'a,b\n1,2\n'))).rejects.toThrow('a.parquet: cannot be read as Parquet')
+    await expect(read(file('a.parquet', 'a,b\n1,2\n3,4\n'))).rejects.toThrow('a.parquet: cannot be read as Parquet')
     const whole = Buffer.from(parquetWriteBuffer({ columnData: [{ name: 'i', data: rows, type: 'INT32' }] }))
     await expect(read(file('a.parquet', whole.subarray(0, whole.length / 2)))).rejects.toThrow('cannot be read as Parquet, whole and not cut short')
     await expect(read(file('a.parquet', ''))).rejects.toThrow('a.parquet: expected Parquet, found a file of 0 bytes')
