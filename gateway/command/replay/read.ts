@@ -4,13 +4,10 @@
  */
 import { JsonReader } from '../../payload/json.ts'
 import { dataFiles, openRows, openTable } from '../../profile/read/open.ts'
-import { progressOf, textOf } from '../../profile/read/source.ts'
+import { linesOf, progressOf } from '../../profile/read/source.ts'
 import { type Cell, DataError, type Progress, type Row } from '../../profile/read/table.ts'
 import { isItem, type Item, type Read } from './item.ts'
 import { COLUMNS, recordItem } from './record_item.ts'
-
-/** Of one line: two bodies of the largest size a log keeps, as base64. */
-const MAX_LINE = 64 << 20
 
 export interface Requests {
   readonly progress: Progress
@@ -68,27 +65,28 @@ interface Source {
 // ---------------------------------------------------------------- JSONL
 
 async function* lines(file: string, progress: Progress, notes: string[]): AsyncGenerator<Source, void> {
-  let rest = ''
   let number = 0
   const before = progress.read
   const own: Progress = { read: 0, bytes: 0, rows: 0, total: null }
-  for await (const text of textOf(file, own)) {
+  for await (const { texts, whole } of linesOf(file, own)) {
     progress.read = before + own.read
-    const parts = (rest + text).split('\n')
-    rest = parts.pop()!
-    if (rest.length > MAX_LINE) throw new DataError(`${file}:${number + 1}: expected at most ${MAX_LINE >> 20} MiB in a line`)
-    for (const part of parts) {
+    for (const text of texts) {
       number++
-      if (part.trim() !== '') yield line(part, `${file}:${number}`)
+      if (text.trim() === '') continue
+      const source = whole ? line(text, `${file}:${number}`) : lastLine(text, `${file}:${number}`, notes)
+      if (source !== null) yield source
     }
   }
-  if (rest.trim() === '') return
-  // Without a line break at its end the last line may be half of one.
+}
+
+/** Half a line is no error. */
+function lastLine(text: string, where: string, notes: string[]): Source | null {
   try {
-    yield line(rest, `${file}:${number + 1}`)
+    return line(text, where)
   } catch (error) {
     if (!(error instanceof DataError)) throw error
-    notes.push(`${file}:${number + 1}: the last line broke off; it was left out`)
+    notes.push(`${where}: the last line broke off; it was left out`)
+    return null
   }
 }
 

@@ -1,7 +1,7 @@
 /** What there is to judge of one feature at one moment. */
 import { totalOf } from '../../stats/counts.ts'
 import { occupied } from '../../stats/divergence.ts'
-import { spanOf } from '../words.ts'
+import { percent, spanOf } from '../words.ts'
 import { compare, pOf, scoreOf, type Side } from './compare.ts'
 import type { Drift } from './drift.ts'
 import type { Judged } from './state.ts'
@@ -109,7 +109,7 @@ function effectOf(watched: Watched, live: Side, reference: Side, level: number):
 }
 
 function scoreWords({ statistic, numeric }: Watched, { debiased, floor, equivalent, at }: NonNullable<ReturnType<typeof scoreOf>>, threshold: number): string {
-  const like = equivalent === null ? '' : numeric === null ? `, as if ${Number((100 * equivalent).toPrecision(3))} % of the rows had moved` : `, as a shift of ${equivalent.toFixed(2)} standard deviations would`
+  const like = equivalent === null ? '' : numeric === null ? `, as if ${percent(equivalent)} of the rows had moved` : `, as a shift of ${equivalent.toFixed(2)} standard deviations would`
   return `${statistic} ${debiased.toFixed(4)}${at === undefined ? '' : ` at ${at}`} (threshold ${Number(threshold.toPrecision(4))}${floor === null ? '' : `, noise ${floor.toFixed(4)}`})${like}`
 }
 

@@ -1,12 +1,10 @@
 /** JSON Lines as a table: one object a line. Columns come as they are met. */
 import { MAX_COLUMNS } from './csv.ts'
 import { flatten, Wanted } from './flatten.ts'
-import { progressOf, textOf } from './source.ts'
+import { linesOf, progressOf } from './source.ts'
 import { type Batch, type Cell, DataError, type Progress, type Table } from './table.ts'
 
 const BATCH_ROWS = 4_096
-/** Of one line. */
-const MAX_LINE = 64 << 20
 /** `JSON.parse` would round these. */
 const LONG_INTEGER = /[0-9]{16}/
 /** What Python's `json.dumps` writes and JSON has no word for; strings are matched so that they are read over. */
@@ -32,20 +30,13 @@ export async function openJsonl(file: string, wanted: readonly string[] | null):
 }
 
 async function* readBatches(file: string, progress: Progress, rows: Rows, notes: string[]): AsyncGenerator<Batch, void> {
-  let rest = ''
-  for await (const text of textOf(file, progress)) {
-    const buffer = rest + text
-    let at = 0
-    for (let end = buffer.indexOf('\n'); end >= 0; end = buffer.indexOf('\n', at)) {
-      rows.add(buffer.slice(at, end))
-      at = end + 1
+  for await (const { texts, whole } of linesOf(file, progress)) {
+    for (const text of texts) {
+      if (whole) rows.add(text)
+      else if (!rows.tryAdd(text)) notes.push(`${file}:${rows.line}: the last line broke off; it was left out`)
       if (rows.count === BATCH_ROWS) yield rows.take(progress)
     }
-    rest = buffer.slice(at)
-    if (rest.length > MAX_LINE) throw new DataError(`${file}:${rows.line + 1}: expected at most ${MAX_LINE >> 20} MiB in a line`)
   }
-  // Without a line break at its end the last line may be half of one.
-  if (rest.trim() !== '' && !rows.tryAdd(rest)) notes.push(`${file}:${rows.line}: the last line broke off; it was left out`)
   if (rows.count > 0) yield rows.take(progress)
 }
 

@@ -4,6 +4,8 @@ import { createGunzip } from 'node:zlib'
 import { DataError, type Progress } from './table.ts'
 
 const PIECE = 1 << 20
+/** Of one line: two bodies of the largest size a log keeps, as base64. */
+const MAX_LINE = 64 << 20
 
 /** @throws DataError */
 export function progressOf(file: string, total: number | null = null): Progress {
@@ -34,4 +36,24 @@ export async function* textOf(file: string, progress: Progress): AsyncGenerator<
   } finally {
     bytes.destroy()
   }
+}
+
+/** Lines of a piece. `whole`: each had a line break; without one at its end the last line of a file comes alone, and may be half of one. */
+export interface Lines {
+  readonly texts: readonly string[]
+  readonly whole: boolean
+}
+
+/** @throws DataError */
+export async function* linesOf(file: string, progress: Progress): AsyncGenerator<Lines, void> {
+  let rest = ''
+  let number = 0
+  for await (const text of textOf(file, progress)) {
+    const texts = (rest + text).split('\n')
+    rest = texts.pop()!
+    number += texts.length
+    if (rest.length > MAX_LINE) throw new DataError(`${file}:${number + 1}: expected at most ${MAX_LINE >> 20} MiB in a line`)
+    if (texts.length > 0) yield { texts, whole: true }
+  }
+  if (rest.trim() !== '') yield { texts: [rest], whole: false }
 }
