@@ -50,6 +50,15 @@ describe('POST /labels', () => {
     await one.close()
   })
 
+  test('a line that is no JSON stops no other', async () => {
+    const one = await bench()
+    await ask(one)
+    const { status, found } = await post(one, `{"inference_id":"${ID}","label":1}\n{"inference_id":\n`, ['content-type', 'application/x-ndjson'])
+    expect([status, found]).toEqual([200, { ...none, accepted: 1, invalid: [{ index: 1, reason: 'expected JSON' }] }])
+    expect(one.metric('weir_labels_total', { outcome: 'invalid' })).toBe(1)
+    await one.close()
+  })
+
   test('what is wrong is told by its place; the rest counts', async () => {
     const one = await bench()
     await ask(one)

@@ -24,23 +24,35 @@ const MAX_ID = 256
 const MAX_ROW = 1_000_000
 const KEYS = new Set(['inference_id', 'request_id', 'receipt', 'label', 'row', 'time'])
 
-/** @returns null for what is no JSON of these shapes */
+/** @returns null for what is no JSON of these shapes; of lines, those that are none are undefined beside the others */
 export function parseEntries(text: string, lines: boolean): readonly unknown[] | null {
+  if (lines) {
+    const values = linesOf(text)
+    return values.length > 0 && values.every((value) => value === undefined) ? null : values
+  }
+  const value = parsed(text)
+  if (value !== undefined) return Array.isArray(value) ? value : [value]
+  // One object a line is common under the type of JSON too.
+  const values = linesOf(text)
+  return values.length < 2 || values.includes(undefined) ? null : values
+}
+
+function linesOf(text: string): unknown[] {
+  return text.split('\n').filter((line) => line.trim() !== '').map(parsed)
+}
+
+function parsed(text: string): unknown {
   try {
-    if (!lines) {
-      const value: unknown = JSON.parse(text)
-      return Array.isArray(value) ? value : [value]
-    }
-    return text.split('\n').filter((line) => line.trim() !== '').map((line): unknown => JSON.parse(line))
+    return JSON.parse(text) as unknown
   } catch {
-    // One object a line is common under the type of JSON too.
-    return lines || !text.includes('\n') ? null : parseEntries(text, true)
+    return undefined
   }
 }
 
 /** @param key name of the id: `inference_id` or `request_id` */
 export function readEntry(value: unknown, index: number, key: string): Entry | Invalid {
   const wrong = (reason: string): Invalid => ({ index, reason })
+  if (value === undefined) return wrong('expected JSON')
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return wrong('expected an object')
   const given = value as Readonly<Record<string, unknown>>
   for (const name of Object.keys(given)) if (!KEYS.has(name)) return wrong(`unknown key ${shown(name)}; known are ${key}, receipt, label, row, time`)
