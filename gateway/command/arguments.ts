@@ -87,9 +87,16 @@ function run(values: Values, positionals: readonly string[]): Command {
   return { name: 'run', file: to === null ? file('run', positionals, 1) : null, to, listen: text('listen'), admin: text('admin'), threads: text('threads') }
 }
 
+/** What a command line may look like, where it is not the configuration alone. */
+const EXAMPLES: Partial<Record<Topic, string>> = {
+  run: 'config/weir.yaml`, or `weir run --to http://127.0.0.1:8501',
+  replay: 'log.jsonl --route NAME --to http://127.0.0.1:8080',
+  backtest: 'traffic.csv --config config/weir.yaml --route NAME',
+}
+
 function file(topic: Topic, positionals: readonly string[], most: number): string {
   const [first] = positionals
-  if (first === undefined) throw new UsageError(`\`weir ${topic}\` needs a file`, topic === 'run' ? 'Try `weir run config/weir.yaml`, or `weir run --to http://127.0.0.1:8501`.' : `Try \`weir ${topic} config/weir.yaml\`.`)
+  if (first === undefined) throw new UsageError(`\`weir ${topic}\` needs a file`, `Try \`weir ${topic} ${EXAMPLES[topic] ?? 'config/weir.yaml'}\`.`)
   if (positionals.length > most) throw new UsageError(`\`weir ${topic}\` does not know what to do with "${positionals[most]}"`, `See \`weir ${topic} --help\`.`)
   return first
 }

@@ -198,6 +198,7 @@ describe('what cannot be run is told, exit 2', () => {
 
   test.each([
     ['a file that is not there', () => '/nowhere/a.jsonl', '', 'a.jsonl'],
+    ['a file without rows', () => file(''), '', 'expected rows with a column "time", found none'],
     ['no column of times', () => file(jsonl([{ tine: at(0), age: 1 }])), '', 'expected a column "time" (--time COLUMN says which one is), found tine, age; did you mean "tine"?'],
     ['no column of labels', good, '--label chrun', 'expected a column "chrun" (no such column), found time, age, churn; did you mean "churn"?'],
     ['a time that is none', () => file(jsonl([{ time: at(0), age: 1 }, { time: 'noon', age: 1 }])), '', 'row 2, column "time": expected a time'],

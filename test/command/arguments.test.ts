@@ -46,6 +46,8 @@ describe('mistakes', () => {
     ['run a --listen 1 --listen 2', 'stands twice', 'once'],
     ['run a --to http://b', 'not both', 'backend'],
     ['check', 'needs a file', 'weir check'],
+    ['backtest', 'needs a file', 'weir backtest traffic.csv --config'],
+    ['replay', 'needs a file', 'weir replay log.jsonl --route'],
     ['explain a GET', 'a method and a path', 'weir explain'],
     ['explain a GET x', 'begins with "/"', 'weir explain'],
     ['explain a GET / -H x', 'name: value', '-H'],

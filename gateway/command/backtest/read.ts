@@ -76,6 +76,7 @@ async function rows(path: string, columns: Columns, known: readonly string[]): P
 
 function expectColumn(path: string, name: string, known: readonly string[], help: string): void {
   if (known.includes(name)) return
+  if (known.length === 0) throw new DataError(`${path}: expected rows with a column "${name}", found none`)
   const near = nearest(name, [...known])
   const listed = known.slice(0, MAX_LISTED).join(', ')
   throw new DataError(`${path}: expected a column "${name}" (${help}), found ${listed}${known.length > MAX_LISTED ? ' …' : ''}${near === null ? '' : `; did you mean "${near}"?`}`)
