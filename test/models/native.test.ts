@@ -28,10 +28,10 @@ test('the version is exact', () => {
 
 test.each([
   ['nothing', undefined],
-  ['no session', { initOrtOnce: vi.fn() }],
+  ['no session', { initOrtOnce: vi.fn<() => void>() }],
   ['no beginning', { InferenceSession: class {} }],
-  ['a session of other methods', { initOrtOnce: vi.fn(), InferenceSession: class { loadModel(): void {} dispose(): void {} } }],
-  ['a session that tells nothing of its tensors', { initOrtOnce: vi.fn(), InferenceSession: class { loadModel(): void {} run(): void {} dispose(): void {} } }],
+  ['a session of other methods', { initOrtOnce: vi.fn<() => void>(), InferenceSession: class { loadModel(): void {} dispose(): void {} } }],
+  ['a session that tells nothing of its tensors', { initOrtOnce: vi.fn<() => void>(), InferenceSession: class { loadModel(): void {} run(): void {} dispose(): void {} } }],
 ])('another one is told of: %s', async (_what, binding) => {
   vi.resetModules()
   vi.doMock(BINDING, () => ({ binding }))
