@@ -30,8 +30,11 @@ interface Line {
 
 const TURN_MS = 200
 const LEASE_MS = 1000
-/** Between two attempts while the gateway stops. */
+/** Between two attempts while the gateway stops, and after one that failed. */
 const HURRY_MS = 20
+const FAILED_MS = 1000
+/** A sink that fails so often in a row while the gateway stops is not waited for: its records are safe in the spool. */
+const LAST_TRIES = 3
 
 export class Keeper {
   readonly #spool: string
@@ -82,10 +85,12 @@ export class Keeper {
   async #end(shipper: Shipper, until: number): Promise<void> {
     const { clock } = this.#deps
     if (this.#lease !== null && shipper.active) {
-      do {
+      for (let failed = 0; failed < LAST_TRIES && clock.now() < until; ) {
         await shipper.pass(true, true)
-        if (!shipper.empty) await this.#pause(HURRY_MS)
-      } while (!shipper.empty && clock.now() < until)
+        if (shipper.empty) break
+        failed = shipper.failing ? failed + 1 : 0
+        if (failed < LAST_TRIES) await this.#pause(failed > 0 ? FAILED_MS : HURRY_MS)
+      }
     }
     await shipper.close()
   }

@@ -96,6 +96,11 @@ export class Shipper {
     return this.#active
   }
 
+  /** The last attempt failed. */
+  get failing(): boolean {
+    return this.#failures > 0
+  }
+
   /** Nothing waits that is sealed. */
   get empty(): boolean {
     return this.#backlog.segments.length === 0

@@ -70,9 +70,9 @@ class Boot {
     }
   }
 
-  async finish(): Promise<void> {
+  async finish(deadline_ms = 1000): Promise<void> {
     for (const spool of Object.values(this.#spools)) spool.close()
-    const end = this.keeper.finish(1000)
+    const end = this.keeper.finish(deadline_ms)
     await this.turns()
     await end
     this.#lock.release()
@@ -208,6 +208,30 @@ describe('a lock', () => {
     const own = newLock(path)
     expect(isHeld(path)).toBe(true)
     own.release()
+  })
+})
+
+describe('a stop with a sink that fails', () => {
+  /** @param works from which delivery on @returns how often it was asked, and what it has */
+  async function stopped(works: number): Promise<{ readonly asked: number; readonly ids: readonly string[]; readonly took_ms: number }> {
+    const lake = new Medium()
+    let asked = 0
+    lake.mood = (records) => (++asked >= works ? { delivered: records.length, rejected: 0, error: null } : { delivered: 0, rejected: 0, error: new Error('down') })
+    const a = new Boot('a', { lake })
+    a.configure(sinkNamed('lake'))
+    a.append('lake', 1)
+    const began = a.clock.now()
+    // `turns` goes 2.4 s on: with a deadline of 30 s a wait until then would never end here.
+    await a.finish(30_000)
+    return { asked, ids: lake.ids, took_ms: a.clock.now() - began }
+  }
+
+  test('does not wait for one that fails three times; its record stays in the spool', async () => {
+    expect(await stopped(Infinity)).toMatchObject({ asked: 3, ids: [] })
+  })
+
+  test('gives one that comes back what it has not got', async () => {
+    expect(await stopped(3)).toMatchObject({ asked: 3, ids: ['1'] })
   })
 })
 
