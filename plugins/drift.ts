@@ -6,7 +6,7 @@ import { Rates } from '../gateway/monitor/drift/rates.ts'
 import { DriftState } from '../gateway/monitor/drift/state.ts'
 import { complaintOf, timesOf } from '../gateway/monitor/drift/times.ts'
 import { planOf, SHARES, STATISTICS, type Watched } from '../gateway/monitor/drift/watched.ts'
-import { OUTCOMES, remember } from '../gateway/monitor/remember.ts'
+import { counted, OUTCOMES, remember } from '../gateway/monitor/remember.ts'
 import { rowCount } from '../gateway/payload/columns.ts'
 import { Aside, type Exchange, headers, type Hooks, plugin, type Static, WeirError } from '../gateway/plugin.ts'
 import { sampled } from '../gateway/stats/sample.ts'
@@ -55,7 +55,7 @@ export default plugin({
     const ratesKey = `rates ${key} ${config.rates.join()} ${config.alarm_budget}`
     const rates = config.rates.length === 0 ? null : host.keep(ratesKey, () => new Rates(plan, times, config.rates, config.alarm_budget / PARTS))
     const monitor = new DriftMonitor(plan, times, options, memory, host.keep(`state ${key}`, () => new DriftState()), { matrix: config.columns ?? null, rates })
-    const remembered = await remember(host, 'drift', monitor.memory(ratesKey), config.save_every, (outcome) => host.metrics.snapshots_total({ outcome }).add())
+    const remembered = await remember(host, 'drift', monitor.memory(ratesKey), config.save_every, counted(host.metrics.snapshots_total))
     const rows = host.metrics.rows_total()
     const unreadable = { request: host.metrics.unreadable_total({ side: 'request' }), answer: host.metrics.unreadable_total({ side: 'answer' }) }
     const outliers = new Map(plan.features.filter(({ side }) => side === 'output').map((watched) => [watched, host.metrics.outliers_total({ feature: watched.name })]))

@@ -13,7 +13,7 @@ import { AGES, Review } from '../gateway/monitor/quality/review.ts'
 import { ringBytes } from '../gateway/monitor/quality/ring.ts'
 import { ESTIMATED, MAX_PART_BYTES, MAX_SPAN, MAX_WINDOWS, type Setup, STATISTICS, widthOf, windowsOf } from '../gateway/monitor/quality/setup.ts'
 import { MAX_GROUPS } from '../gateway/monitor/quality/table.ts'
-import { OUTCOMES, remember } from '../gateway/monitor/remember.ts'
+import { counted, OUTCOMES, remember } from '../gateway/monitor/remember.ts'
 import { type Exchange, headers, plugin, type Reply, reply, WeirError } from '../gateway/plugin.ts'
 import { sampled } from '../gateway/stats/sample.ts'
 
@@ -87,7 +87,7 @@ export default plugin({
     const review = new Review(setup, parts.all, judge, host.wall())
     const touched = await host.parts('touched', 4)
     const [touches, mine] = [touched.all.map((part) => new Int32Array(part)), new Int32Array(touched.mine)]
-    const remembered = await remember(host, 'labels', { sections: [windowsSection(setup, shape, parts, review, active, host.wall), idsSection(setup, idsKey, ids, max_ids, host.wall)], version: () => `${review.next} ${touches.map(([count]) => count).join()}` }, options.save_every, (outcome) => host.metrics.snapshots_total({ outcome }).add())
+    const remembered = await remember(host, 'labels', { sections: [windowsSection(setup, shape, parts, review, active, host.wall), idsSection(setup, idsKey, ids, max_ids, host.wall)], version: () => `${review.next} ${touches.map(([count]) => count).join()}` }, options.save_every, counted(host.metrics.snapshots_total))
     if (host.leader) host.every(Math.min(setup.window, LOOK_MS), look)
     const { predictions_total, total, refused_total } = host.metrics
     const outcomes = Object.fromEntries((['kept', 'repeated', 'lost', 'invalid', 'beyond', 'unreadable', 'left_out'] as const).map((outcome) => [outcome, predictions_total({ outcome })]))

@@ -31,6 +31,12 @@ export interface Keeping {
 export type Outcome = 'saved' | 'failed' | 'restored' | 'not_restored'
 export const OUTCOMES = ['saved', 'failed', 'restored', 'not_restored'] as const
 
+/** Counts outcomes from 0 on, so that the first one is an increase. @param bind a counter of the plugin */
+export function counted(bind: (labels: { readonly outcome: Outcome }) => { add(): void }): (outcome: Outcome) => void {
+  const counters = new Map(OUTCOMES.map((outcome) => [outcome, bind({ outcome })]))
+  return (outcome) => counters.get(outcome)!.add()
+}
+
 export interface Memory {
   readonly sections: readonly Section[]
   /** Another number or text when there is something new to save. */

@@ -60,7 +60,7 @@ routes:
       - log: { sink: lake }
       - log: { sink: dead, sample: 20%, max_body: 10B }
       - schema: { profile: ${folder}/profile.json, rules: { channel: { values: [web, app, shop] } }, rows: { max: 5 }, window: 10s }
-      - drift: { profile: ${folder}/profile.json, window: 1m }
+      - drift: { profile: ${folder}/profile.json, window: 1m, save_every: 1s, outliers: { model: { backend: model, output: score, sample: 100% } } }
       - labels: { by: request_id, window: 1s, span: 10s, keep: 30m, min_labels: 20, profile: ${folder}/profile.json, segments: { by: input.channel, values: [web] }, receipt: { secret: sixteen-letters-and-more } }
       - guard: { outputs: { score: { max: 1 } }, mode: observe }
 `,

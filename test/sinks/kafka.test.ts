@@ -115,7 +115,7 @@ describeWithFound(kafkaJars(), 'Apache Kafka (WEIR_TEST_KAFKA, java)', 'kafka ag
     await kafka.makeTopic('restart', 1)
     const sink = make({ ...brokers(), topic: 'restart', delivery: { ...delivery, timeout_ms: 1500 } })
     expect(await sink.deliver([record(1)])).toMatchObject({ delivered: 1 })
-    kafka.signal('SIGSTOP')
+    await kafka.freeze()
     expect(await sink.deliver([record(2)])).toMatchObject({ delivered: 0, rejected: 0, error: expect.any(Error) })
     await kafka.kill()
     expect(await sink.deliver([record(2)])).toMatchObject({ delivered: 0, rejected: 0, error: expect.any(Error) })

@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -84,8 +84,12 @@ export class Kafka {
     throw new Error(`Kafka did not start (exit code ${this.#child.exitCode}): ${readFileSync(join(this.#folder, 'out'), 'utf8').slice(-2000)}`)
   }
 
-  signal(name: 'SIGSTOP' | 'SIGCONT'): void {
-    this.#child!.kill(name)
+  /** It stands still, all its threads, when this settles. */
+  async freeze(): Promise<void> {
+    const { pid } = this.#child!
+    this.#child!.kill('SIGSTOP')
+    const stopped = (task: string): boolean => /^State:\s+T/m.test(readFileSync(`/proc/${pid}/task/${task}/status`, 'utf8'))
+    while (!readdirSync(`/proc/${pid}/task`).every(stopped)) await new Promise((resolve) => setTimeout(resolve, 5))
   }
 
   async kill(): Promise<void> {

@@ -64,17 +64,21 @@ export class Tracing implements Tracer {
   }
 
   /** Sends what waits, for a bounded time. */
-  async flush(ms = FLUSH_MS): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const limit = this.#clock.after(ms, resolve)
-    await Promise.race([this.#batches.forceFlush(), promise])
-    limit.cancel()
+  flush(ms = FLUSH_MS): Promise<void> {
+    return this.#bounded(ms, this.#batches.forceFlush())
   }
 
   /** Sends what the last exchanges left; what does not get out is dropped and counted. */
   async close(): Promise<void> {
     await this.flush(CLOSE_MS)
-    await this.#batches.shutdown()
+    await this.#bounded(CLOSE_MS, this.#batches.shutdown())
+  }
+
+  async #bounded(ms: number, work: Promise<void>): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const limit = this.#clock.after(ms, resolve)
+    await Promise.race([work, promise])
+    limit.cancel()
   }
 }
 
