@@ -3,6 +3,7 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    setupFiles: ['test/seed.ts'],
     // Processes, not threads: tests start worker threads, listen on sockets and load a native library.
     pool: 'forks',
     // One more than the cores of a small machine: many tests wait for timers and for servers that start.
