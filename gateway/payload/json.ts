@@ -35,7 +35,6 @@ const CLOSE_OBJECT = 0x7d
 /** What `peek` says at the end of the bytes. */
 const END = -1
 
-
 export type JsonKind = 'object' | 'array' | 'string' | 'number' | 'boolean' | 'null'
 
 export class JsonReader {

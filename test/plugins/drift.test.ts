@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { Answer } from '../../gateway/exchange.ts'
-import { type Cells, denseOf, merge } from '../../gateway/monitor/drift/merge.ts'
+import { type Cells, merge } from '../../gateway/monitor/drift/merge.ts'
 import { oip } from '../../gateway/payload/oip.ts'
 import { rows } from '../../gateway/payload/rows.ts'
 import { KeepStore } from '../../gateway/pipeline/host.ts'
@@ -172,7 +172,7 @@ describe('threads', () => {
     expect(cells(leader)).toEqual(cells(one))
     expect(merge([cells(east), cells(west)])).toEqual(cells(one))
     expect(merge([cells(west), cells(east)])).toEqual(cells(one))
-    expect(denseOf(cells(one)).reduce((sum, n) => sum + n, 0)).toBeGreaterThan(600)
+    expect(cells(one).stretches.flatMap(([, counted]) => counted).reduce((sum, [, n]) => sum + n, 0)).toBeGreaterThan(600)
     expect(() => merge([cells(one), { ...cells(one), layout: 'another' }])).toThrow('different profiles')
     for (const at of all) await at.close()
   })

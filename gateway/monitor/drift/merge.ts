@@ -34,13 +34,6 @@ export function merge(all: readonly Cells[]): Cells {
   return cellsOf(first.layout, first.stretch, first.words, [...sums].sort(([a], [b]) => a - b))
 }
 
-/** The cells of the stretches from..to (both included), for `Drift.side` and whatever else is computed from them. */
-export function denseOf({ words, stretches }: Cells, from = -Infinity, to = Infinity): Uint32Array {
-  const sum = new Uint32Array(words)
-  for (const [number, cells] of stretches) if (number >= from && number <= to) for (const [position, count] of cells) sum[position]! += count
-  return sum
-}
-
 function sparse(cells: Uint32Array): (readonly [number, number])[] {
   const pairs: (readonly [number, number])[] = []
   for (let i = 0; i < cells.length; i++) if (cells[i]! > 0) pairs.push([i, cells[i]!])

@@ -6,6 +6,7 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
+import type { Log } from '../../plugin.ts'
 
 /** Paths of the journal are removed: nothing outside the folder can be. */
 const INSIDE = /^(?!.*(^|\/)\.\.?(\/|$))[A-Za-z0-9_.=-]+(\/[A-Za-z0-9_.=-]+)*$/
@@ -21,6 +22,27 @@ export function newId(): string {
 
 export function isId(value: unknown): value is string {
   return typeof value === 'string' && /^[0-9a-f]+$/.test(value)
+}
+
+/** What a sink of files committed of where it is. */
+export interface Place {
+  readonly folder: string
+  readonly id: string
+  /** Of the last delivery. */
+  readonly seq: number
+}
+
+/**
+ * A sink opens at what it committed: what the delivery after that made is removed.
+ * @param path where it writes now @returns the folder it writes to now, and the one of the last commit, which may be another
+ */
+export async function reopen(path: string, sink: string, { folder, id, seq }: Place, log: Log): Promise<{ readonly folder: Folder; readonly before: Folder }> {
+  const now = new Folder(path, sink, id)
+  await now.makeFor('x')
+  const before = folder === path ? now : new Folder(folder, sink, id)
+  const undone = await before.undo(seq + 1)
+  if (undone > 0) log.info('removed files of records that come again', { sink, files: undone })
+  return { folder: now, before }
 }
 
 /** Readers of data lakes leave out names that begin with a dot. */

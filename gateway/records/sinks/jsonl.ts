@@ -13,7 +13,7 @@ import type { Clock } from '../../clock.ts'
 import type { LogRecord } from '../record.ts'
 import type { Delivery, Sink, SinkDeps, SinkState } from '../sink.ts'
 import { hourOf, segment, writableLine } from './envelope.ts'
-import { Folder, isId, newId, temporaryOf } from './folder.ts'
+import { Folder, isId, newId, type Place, reopen, temporaryOf } from './folder.ts'
 
 /** Files written to at the same time; the state of each has about 150 bytes. */
 export const MAX_OPEN = 100
@@ -37,11 +37,8 @@ interface Addition {
   bytes: number
 }
 
-interface State {
+interface State extends Place {
   readonly kind: 'jsonl'
-  readonly folder: string
-  readonly id: string
-  readonly seq: number
   /** Path → bytes. */
   readonly open: Readonly<Record<string, number>>
 }
@@ -71,14 +68,13 @@ export class JsonlSink implements Sink {
     const known = stateOf(state)
     this.#seq = known?.seq ?? 0
     this.#open.clear()
-    if (known !== null) this.#folder = new Folder(this.#config.path, this.#config.name, known.id)
-    await this.#folder.makeFor('x')
-    if (known === null) return this.#state()
-    // The sink may have had another folder at the last commit.
-    const folder = known.folder === this.#config.path ? this.#folder : new Folder(known.folder, this.#config.name, known.id)
-    const undone = await folder.undo(this.#seq + 1)
-    if (undone > 0) this.#log.info('removed files of records that come again', { sink: this.#config.name, files: undone })
-    for (const [path, bytes] of Object.entries(known.open)) await this.#recover(folder, path, bytes)
+    if (known === null) {
+      await this.#folder.makeFor('x')
+      return this.#state()
+    }
+    const { folder, before } = await reopen(this.#config.path, this.#config.name, known, this.#log)
+    this.#folder = folder
+    for (const [path, bytes] of Object.entries(known.open)) await this.#recover(before, path, bytes)
     return undefined
   }
 

@@ -9,17 +9,14 @@ import type { ParquetSinkConfig } from '../../../config/config.ts'
 import type { LogRecord } from '../record.ts'
 import type { Batch, Delivery, Sink, SinkDeps, SinkState } from '../sink.ts'
 import { partitionOf } from './envelope.ts'
-import { Folder, isId, newId } from './folder.ts'
+import { Folder, isId, newId, type Place, reopen } from './folder.ts'
 import { ParquetFiles } from './parquet_files.ts'
 
 /** Bytes of records that make a file at most: with their columns and the file itself they are several times this in memory. */
 const BYTES = 32 << 20
 
-interface State {
+interface State extends Place {
   readonly kind: 'parquet'
-  readonly folder: string
-  readonly id: string
-  readonly seq: number
 }
 
 export class ParquetSink implements Sink {
@@ -46,13 +43,11 @@ export class ParquetSink implements Sink {
   async open(state: SinkState | null): Promise<SinkState | undefined> {
     const known = stateOf(state)
     this.#seq = known?.seq ?? 0
-    if (known !== null) this.#folder = new Folder(this.#config.path, this.#config.name, known.id)
-    await this.#folder.makeFor('x')
-    if (known === null) return this.#state()
-    // The sink may have had another folder at the last commit.
-    const folder = known.folder === this.#config.path ? this.#folder : new Folder(known.folder, this.#config.name, known.id)
-    const undone = await folder.undo(this.#seq + 1)
-    if (undone > 0) this.#log.info('removed files of records that come again', { sink: this.#config.name, files: undone })
+    if (known === null) {
+      await this.#folder.makeFor('x')
+      return this.#state()
+    }
+    this.#folder = (await reopen(this.#config.path, this.#config.name, known, this.#log)).folder
     return undefined
   }
 

@@ -9,7 +9,7 @@ import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto'
 import { resourceFromAttributes } from '@opentelemetry/resources'
 import { ParentBasedSampler, type SpanExporter, TraceIdRatioBasedSampler, TracerProvider } from '@opentelemetry/sdk-trace'
 import type { TracingConfig } from '../../../config/config.ts'
-import type { Clock } from '../../clock.ts'
+import { type Clock, LateError, within } from '../../clock.ts'
 import { all, remove } from '../../headers.ts'
 import type { Handles } from '../../metrics.ts'
 import type { Log } from '../../plugin.ts'
@@ -75,10 +75,11 @@ export class Tracing implements Tracer {
   }
 
   async #bounded(ms: number, work: Promise<void>): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const limit = this.#clock.after(ms, resolve)
-    await Promise.race([work, promise])
-    limit.cancel()
+    try {
+      await within(this.#clock, ms, work)
+    } catch (error) {
+      if (!(error instanceof LateError)) throw error
+    }
   }
 }
 
